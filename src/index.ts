@@ -1,0 +1,51 @@
+/** Holdfast's public API. */
+export { open, type OpenOptions } from './open.ts'
+export { strong, unique, unvalidated } from './table/schema.ts'
+export type {
+  AnyDefinition,
+  IndexSpec,
+  IndexSpecs,
+  KeyOf,
+  KeySpec,
+  PlainOptions,
+  StrongDefinition,
+  StrongOptions,
+  TableDefinitions,
+  Unvalidated,
+} from './table/schema.ts'
+export type { Database, DatabaseCalls, Transaction } from './table/database.ts'
+export type {
+  Ack,
+  AnyTable,
+  Bounds,
+  CallOptions,
+  Change,
+  DatabaseStats,
+  Deleted,
+  Durability,
+  ModifyOptions,
+  Page,
+  Paging,
+  Query,
+  ReadLevel,
+  ReadOptions,
+  RowResult,
+  Rows,
+  StrongTable,
+  TableReads,
+  TableStats,
+  TransactionTable,
+  TransactOptions,
+  WatchOptions,
+  WriteOptions,
+  Written,
+} from './table/handles.ts'
+export type { SchemaProgress } from './table/schema-work.ts'
+export type { CheckOptions, CheckReport, Problem } from './shard/check.ts'
+export type { Retention } from './shard/janitor.ts'
+export { ERRORS, HoldfastError, isHoldfastError } from './core/errors.ts'
+export type { Applied, ErrorCode, ErrorKind } from './core/errors.ts'
+export { compareKeys } from './core/key-codec.ts'
+export type { Key, KeyPart } from './core/key-codec.ts'
+export { LIMITS } from './core/limits.ts'
+export type { Value } from './core/value-codec.ts'

@@ -1,0 +1,83 @@
+/**
+ * What was decided at one position and, for stateful ops, what came of them (S12). Stored in the
+ * same commit as the rows; together with the raw entry it is the feed.
+ *
+ *   crc u32 | verdicts, run-length coded | ops: one bit each, was there a row before
+ *   | results of stateful ops: ordinal, and the row or why it was refused
+ */
+import { ByteReader, ByteWriter, type Bytes } from '../core/bytes.ts'
+import { HoldfastError } from '../core/errors.ts'
+import { crc32 } from '../core/hash.ts'
+import type { Position } from '../log/log.ts'
+import type { Verdict } from './resolver.ts'
+import { decodeVerdicts, encodeVerdicts } from './state-machine.ts'
+
+/** The row that a stateful op left, encoded; or the code and field of its refusal. */
+export type OpResult =
+  | { readonly ok: true; readonly value: Bytes }
+  | { readonly ok: false; readonly code: string; readonly field: string }
+
+export interface ChangeRecord {
+  readonly verdicts: readonly Verdict[]
+  /** By the op's ordinal in its entry: whether a row was there before. */
+  readonly existed: (ordinal: number) => boolean
+  readonly results: ReadonlyMap<number, OpResult>
+}
+
+/** Collects a record while an entry is applied. */
+export class ChangeDraft {
+  readonly results = new Map<number, OpResult>()
+  readonly #bits: Uint8Array
+
+  constructor(ops: number) {
+    this.#bits = new Uint8Array(Math.ceil(ops / 8))
+  }
+
+  existed(ordinal: number): void {
+    const byte = ordinal >>> 3
+    this.#bits[byte] = (this.#bits[byte] as number) | (1 << (ordinal & 7))
+  }
+
+  encode(position: Position, verdicts: readonly Verdict[]): Bytes {
+    writer.reset()
+    writer.u32(0)
+    writer.blob(encodeVerdicts(verdicts))
+    writer.blob(this.#bits)
+    writer.varint(this.results.size)
+    for (const [ordinal, result] of this.results) {
+      writer.varint(ordinal)
+      writer.u8(result.ok ? 1 : 0)
+      if (result.ok) writer.blob(result.value)
+      else {
+        writer.text(result.code)
+        writer.text(result.field)
+      }
+    }
+    writer.buffer.writeUInt32LE(crc32(writer.buffer, 4, writer.length, position >>> 0), 0)
+    return writer.finish()
+  }
+}
+
+const writer = new ByteWriter()
+
+/** Throws `StoreCorrupt` when the bytes are not what was written at `position`. */
+export function decodeChangeRecord(position: Position, bytes: Bytes): ChangeRecord {
+  const reader = new ByteReader(bytes)
+  if (bytes.length < 4 || reader.u32() !== crc32(bytes, 4, bytes.length, position >>> 0)) {
+    throw new HoldfastError('StoreCorrupt', `the record of what happened at ${position} is damaged`)
+  }
+  const verdicts = decodeVerdicts(reader.blob())
+  const bits = reader.blob()
+  const results = new Map<number, OpResult>()
+  for (let left = reader.varint(); left > 0; left--) {
+    const ordinal = reader.varint()
+    const ok = reader.u8() === 1
+    results.set(
+      ordinal,
+      ok ? { ok, value: reader.blob() } : { ok, code: reader.text(), field: reader.text() },
+    )
+  }
+  const existed = (ordinal: number): boolean =>
+    ((bits[ordinal >>> 3] ?? 0) & (1 << (ordinal & 7))) !== 0
+  return { verdicts, existed, results }
+}

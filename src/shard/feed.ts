@@ -1,0 +1,93 @@
+/**
+ * Feeds: what happened at a position, read back from the raw entry and the record of its decisions
+ * (S12). In order, without gaps, down to the trim.
+ */
+import { copyBytes, type Bytes } from '../core/bytes.ts'
+import { HoldfastError } from '../core/errors.ts'
+import { decodeKey, type Key } from '../core/key-codec.ts'
+import { decodeValue } from '../core/value-codec.ts'
+import { decodeEntry, type Op } from '../log/entry-codec.ts'
+import { readEntry } from '../log/entry-store.ts'
+import type { Position } from '../log/log.ts'
+import { decodeChangeRecord, type ChangeRecord } from './change-record.ts'
+import { changeKey } from './layout.ts'
+import type { Node } from './node.ts'
+import { BODY_HEADER_BYTES, type Row } from './row-codec.ts'
+
+export interface Change {
+  readonly kind: 'insert' | 'update' | 'delete'
+  readonly table: number
+  readonly key: Key
+  /** The row after the change; undefined for a delete. */
+  readonly row: Row | undefined
+  readonly position: Position
+  /** Which op of the entry it was. */
+  readonly ordinal: number
+}
+
+/**
+ * The changes of visible tables at `position`, which is flushed. Throws `FeedTrimmed` when the entry
+ * is no longer kept.
+ */
+export function changesAt(
+  node: Node,
+  position: Position,
+  wanted: (table: number) => boolean,
+): Change[] {
+  const { store, loop } = node
+  const record = store.get(changeKey(position))
+  // No record, no committed transaction; but a trimmed one has none either.
+  if (record === undefined && position >= loop.state.trimmed) return []
+  const decided = record === undefined ? undefined : decodeChangeRecord(position, copyBytes(record))
+  const frame = decided === undefined ? undefined : readEntry(store, position)
+  if (frame === undefined || decided === undefined) {
+    throw new HoldfastError(
+      'FeedTrimmed',
+      `the changes at position ${position} are no longer kept`,
+      {
+        details: { position, oldest: loop.state.trimmed },
+      },
+    )
+  }
+  const entry = decodeEntry(frame, loop.state.identity)
+  if (entry?.kind !== 'batch') return []
+  const changes: Change[] = []
+  let ordinal = 0
+  for (const [i, transaction] of entry.transactions.entries()) {
+    const committed = decided.verdicts[i] === 'committed'
+    for (const op of transaction.ops) {
+      const change =
+        committed && wanted(op.table) ? changeOf(op, decided, position, ordinal) : undefined
+      if (change !== undefined) changes.push(change)
+      ordinal++
+    }
+  }
+  return changes
+}
+
+function changeOf(
+  op: Op,
+  decided: ChangeRecord,
+  position: Position,
+  ordinal: number,
+): Change | undefined {
+  const existed = decided.existed(ordinal)
+  const base = { table: op.table, key: decodeKey(op.key), position, ordinal }
+  switch (op.kind) {
+    case 'put':
+      return { ...base, kind: existed ? 'update' : 'insert', row: decodeBody(op.body) }
+    case 'delete':
+      return existed ? { ...base, kind: 'delete', row: undefined } : undefined
+    case 'modify': {
+      const result = decided.results.get(ordinal)
+      if (result?.ok !== true) return undefined
+      return { ...base, kind: existed ? 'update' : 'insert', row: decodeValue(result.value) as Row }
+    }
+    case 'reindex':
+      return undefined
+  }
+}
+
+function decodeBody(body: Bytes): Row {
+  return decodeValue(body, BODY_HEADER_BYTES) as Row
+}

@@ -1,0 +1,389 @@
+/**
+ * The proposer: takes transactions from callers, seals many into one entry (group commit, S1), hands
+ * entries to the log under its session (S3), and settles each caller once the fate of its
+ * transaction was read back and flushed.
+ *
+ * A full entry is sealed as soon as it is full; one that is not full waits while two are on their
+ * way: so a lone caller waits for nobody, and under load the cost of a flush is shared.
+ */
+import { assert } from '../core/assert.ts'
+import { equalBytes, hex, type Bytes } from '../core/bytes.ts'
+import type { Cancel, Env } from '../core/env.ts'
+import { HoldfastError } from '../core/errors.ts'
+import { DIGEST_BYTES } from '../core/hash.ts'
+import { LIMITS } from '../core/limits.ts'
+import {
+  encodeBatch,
+  encodeControl,
+  opBytes,
+  readBytes,
+  type Transaction,
+} from '../log/entry-codec.ts'
+import type { Log, Position } from '../log/log.ts'
+import type { Applied, ApplyListener, ApplyLoop } from './apply-loop.ts'
+import type { OpResult } from './change-record.ts'
+import { commandValue, type Command, type CommandResult } from './command.ts'
+import type { Verdict } from './resolver.ts'
+
+/** What became of a transaction, as read in the log and flushed. */
+export interface Fate {
+  readonly position: Position
+  readonly verdict: Verdict
+  /** The ordinal in the entry of the transaction's first op. */
+  readonly ordinal: number
+  readonly results: ReadonlyMap<number, OpResult>
+}
+
+interface Waiting {
+  readonly transaction: Transaction | undefined
+  readonly command: Command | undefined
+  readonly bytes: number
+  /** By the monotonic clock: when the caller stops waiting. */
+  readonly deadlineMs: number
+  settle: (fate: Fate | CommandFate) => void
+  fail: (cause: HoldfastError) => void
+  /** The caller has its answer: when it is not sealed yet, it never will be. */
+  done: boolean
+}
+
+export interface CommandFate {
+  readonly position: Position
+  readonly result: CommandResult
+}
+
+interface Sealed {
+  readonly number: number
+  readonly digest: Bytes
+  readonly waiting: readonly Waiting[]
+}
+
+/** Entries that may be on their way, and how many of them may be sealed before they are full. */
+const INFLIGHT_MAX = 16
+const INFLIGHT_PARTIAL_MAX = 2
+const SWEEP_MS = 250
+
+export interface CallOptions {
+  /** Milliseconds until the call gives up. Default 15,000. */
+  readonly deadlineMs?: number | undefined
+  /** Aborts the call. What was not sent yet is then not applied. */
+  readonly signal?: AbortSignal | undefined
+}
+
+export class Proposer implements ApplyListener {
+  readonly #env: Env
+  readonly #log: Log
+  readonly #loop: ApplyLoop
+  readonly #node: string
+  #session: Position = 0
+  #number = 0
+  #settledBelow = 1
+  #staged: Waiting[] = []
+  #stagedBytes = 0
+  readonly #sealed: Sealed[] = []
+  #scheduled = false
+  #cancelSweep: Cancel = () => undefined
+  #stopped: HoldfastError | undefined
+  #opened:
+    | { readonly nonce: Bytes; resolve: () => void; reject: (cause: unknown) => void }
+    | undefined
+
+  /** `node` names this node in its session's entry. */
+  constructor(env: Env, log: Log, loop: ApplyLoop, node: string) {
+    this.#env = env
+    this.#log = log
+    this.#loop = loop
+    this.#node = node
+    loop.listen(this)
+  }
+
+  get session(): Position {
+    return this.#session
+  }
+
+  /** Opens this incarnation's session, and closes those that earlier ones of this node left. */
+  async open(): Promise<void> {
+    const left = [...this.#loop.state.sessions.values()].filter((session) => session.open)
+    const nonce = this.#env.random.bytes(DIGEST_BYTES)
+    const opened = new Promise<void>((resolve, reject) => {
+      this.#opened = { nonce, resolve, reject }
+    })
+    const value = { nonce, node: this.#node, timeMs: this.#env.clock.wallMs() }
+    const { identity } = this.#loop.state
+    const frame = encodeControl(identity, { kind: 'open', value })
+    await Promise.all([this.#log.append(frame, hex(nonce)), opened])
+    for (const session of left) {
+      const close = encodeControl(identity, { kind: 'close', session: session.id })
+      await this.#log.append(close, `close-${session.id}`)
+    }
+    this.#sweep()
+  }
+
+  /** Proposes a transaction. Rejects with a coded error that says whether it was applied (S9). */
+  propose(transaction: Transaction, options: CallOptions = NO_OPTIONS): Promise<Fate> {
+    let bytes = 8
+    for (const read of transaction.reads) bytes += readBytes(read)
+    for (const op of transaction.ops) bytes += opBytes(op)
+    if (bytes > LIMITS.transactionBytes) {
+      return Promise.reject(
+        new HoldfastError(
+          'TransactionTooLarge',
+          `a transaction has ${bytes} bytes with its read set; the limit is ${LIMITS.transactionBytes}`,
+          { details: { bytes, limitBytes: LIMITS.transactionBytes } },
+        ),
+      )
+    }
+    return this.#stage<Fate>(transaction, undefined, bytes, options)
+  }
+
+  command(command: Command, options: CallOptions = NO_OPTIONS): Promise<CommandFate> {
+    return this.#stage<CommandFate>(undefined, command, LIMITS.entryTargetBytes, options)
+  }
+
+  applied({ position, decision, results }: Applied): void {
+    if (decision.kind === 'opened') {
+      const opened = this.#opened
+      if (opened === undefined || !equalBytes(opened.nonce, decision.nonce)) return
+      this.#opened = undefined
+      this.#session = decision.session
+      opened.resolve()
+      return
+    }
+    if (decision.kind !== 'batch' || decision.batch.session !== this.#session) return
+    const sealed = this.#sealed[0]
+    if (sealed === undefined || sealed.number !== decision.batch.number) return
+    // A fate is matched by digest, never by number alone (S3).
+    assert(equalBytes(sealed.digest, decision.batch.digest), 'a number of ours has another digest')
+    assert(
+      decision.admission === 'apply',
+      `batch ${sealed.number} was refused: ${decision.admission}`,
+    )
+    this.#sealed.shift()
+    this.#settledBelow = sealed.number + 1
+    this.#settle(sealed, position, decision, results)
+    this.#schedule()
+  }
+
+  halted(cause: HoldfastError): void {
+    this.#stop(cause, cause)
+  }
+
+  /** Refuses new calls, and waits for those on their way. */
+  async close(): Promise<void> {
+    this.#flush(true)
+    while (this.#sealed.length > 0 && this.#stopped === undefined) {
+      await this.#loop.reached(this.#log.last())
+    }
+    const closed = new HoldfastError('Closed', 'the database was closed')
+    this.#stop(closed, closed)
+  }
+
+  #stage<T extends Fate | CommandFate>(
+    transaction: Transaction | undefined,
+    command: Command | undefined,
+    bytes: number,
+    options: CallOptions,
+  ): Promise<T> {
+    if (this.#stopped !== undefined) return Promise.reject(this.#stopped)
+    return new Promise<T>((resolve, reject) => {
+      const waiting: Waiting = {
+        transaction,
+        command,
+        bytes,
+        deadlineMs: this.#env.clock.monotonicMs() + (options.deadlineMs ?? LIMITS.deadlineMs),
+        settle: resolve as (fate: Fate | CommandFate) => void,
+        fail: reject,
+        done: false,
+      }
+      if (options.signal !== undefined) this.#abortable(waiting, options.signal)
+      if (waiting.done) return
+      this.#staged.push(waiting)
+      this.#stagedBytes += bytes
+      if (this.#stagedBytes >= LIMITS.entryTargetBytes) this.#flush(false)
+      this.#schedule()
+    })
+  }
+
+  #abortable(waiting: Waiting, signal: AbortSignal): void {
+    const abort = (): void => {
+      if (waiting.done) return
+      const sent = !this.#staged.includes(waiting) && this.#number > 0
+      this.#fail(
+        waiting,
+        sent
+          ? new HoldfastError('Aborted', 'the call was aborted after it was sent', {
+              cause: signal.reason,
+            })
+          : new HoldfastError('Cancelled', 'the call was aborted before it was sent', {
+              cause: signal.reason,
+            }),
+      )
+    }
+    if (signal.aborted) {
+      waiting.done = true
+      waiting.fail(
+        new HoldfastError('Cancelled', 'the call was aborted before it began', {
+          cause: signal.reason,
+        }),
+      )
+      return
+    }
+    signal.addEventListener('abort', abort, { once: true })
+    const { settle, fail } = waiting
+    waiting.settle = (fate) => {
+      signal.removeEventListener('abort', abort)
+      settle(fate)
+    }
+    waiting.fail = (cause) => {
+      signal.removeEventListener('abort', abort)
+      fail(cause)
+    }
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#staged.length === 0) return
+    if (this.#sealed.length >= INFLIGHT_PARTIAL_MAX) return
+    this.#scheduled = true
+    this.#env.timers.soon(() => {
+      this.#scheduled = false
+      this.#flush(true)
+    })
+  }
+
+  /** Seals what is staged: full entries, and the rest when `partial` allows. */
+  #flush(partial: boolean): void {
+    while (this.#staged.length > 0 && this.#stopped === undefined) {
+      if (this.#sealed.length >= INFLIGHT_MAX) return
+      const full = this.#stagedBytes >= LIMITS.entryTargetBytes
+      if (!full && (!partial || this.#sealed.length >= INFLIGHT_PARTIAL_MAX)) return
+      this.#seal()
+    }
+  }
+
+  #seal(): void {
+    const waiting = this.#take()
+    if (waiting.length === 0) return
+    const { state } = this.#loop
+    const number = ++this.#number
+    const transactions: Transaction[] = []
+    for (const { transaction } of waiting)
+      if (transaction !== undefined) transactions.push(transaction)
+    const command = waiting[0]?.command
+    const { frame, digest } = encodeBatch(state.identity, {
+      session: this.#session,
+      number,
+      settledBelow: this.#settledBelow,
+      carried: state,
+      nonce: this.#env.random.bytes(DIGEST_BYTES),
+      timeMs: this.#env.clock.wallMs(),
+      commands: command === undefined ? [] : [commandValue(command)],
+      transactions,
+    })
+    this.#sealed.push({ number, digest, waiting })
+    this.#log
+      .append(frame, `${this.#session}.${number}.${hex(digest)}.1`)
+      .catch((cause: unknown) => {
+        // The local log refuses only when it is closed; the fate is then never read.
+        this.#stop(
+          new HoldfastError('OutcomeUnknown', 'the log refused an entry', { cause }),
+          new HoldfastError('Closed', 'the log refused an entry', { cause }),
+        )
+      })
+  }
+
+  /** The next entry's callers: transactions up to the target, or one command alone. */
+  #take(): Waiting[] {
+    const taken: Waiting[] = []
+    let bytes = 0
+    let next = 0
+    for (; next < this.#staged.length; next++) {
+      const waiting = this.#staged[next] as Waiting
+      if (waiting.done) {
+        this.#stagedBytes -= waiting.bytes
+        continue
+      }
+      const alone = waiting.command !== undefined
+      if (taken.length > 0) {
+        if (alone || bytes + waiting.bytes > LIMITS.entryTargetBytes) break
+        if (taken.length >= LIMITS.entryTransactions) break
+      }
+      taken.push(waiting)
+      bytes += waiting.bytes
+      this.#stagedBytes -= waiting.bytes
+      if (alone) {
+        next++
+        break
+      }
+    }
+    this.#staged = this.#staged.slice(next)
+    return taken
+  }
+
+  #settle(
+    sealed: Sealed,
+    position: Position,
+    decision: Extract<Applied['decision'], { kind: 'batch' }>,
+    results: ReadonlyMap<number, OpResult>,
+  ): void {
+    let ordinal = 0
+    let transactions = 0
+    for (const waiting of sealed.waiting) {
+      const { transaction } = waiting
+      if (transaction === undefined) {
+        const result = decision.commands[0]
+        if (result !== undefined && !waiting.done) waiting.settle({ position, result })
+        waiting.done = true
+        continue
+      }
+      const verdict = decision.verdicts[transactions++] as Verdict
+      if (!waiting.done) {
+        waiting.done = true
+        waiting.settle({ position, verdict, ordinal, results })
+      }
+      ordinal += transaction.ops.length
+    }
+  }
+
+  /** Fails callers whose deadline has passed: those not sent were not applied. */
+  #sweep(): void {
+    const now = this.#env.clock.monotonicMs()
+    for (const waiting of this.#staged) {
+      if (!waiting.done && waiting.deadlineMs <= now) {
+        this.#fail(
+          waiting,
+          new HoldfastError('DeadlineExceeded', 'the deadline passed before the call was sent'),
+        )
+      }
+    }
+    for (const { waiting: list } of this.#sealed) {
+      for (const waiting of list) {
+        if (!waiting.done && waiting.deadlineMs <= now) {
+          this.#fail(
+            waiting,
+            new HoldfastError('OutcomeUnknown', 'the deadline passed before the outcome was known'),
+          )
+        }
+      }
+    }
+    if (this.#stopped !== undefined) return
+    this.#cancelSweep = this.#env.timers.after(SWEEP_MS, () => this.#sweep(), 'background')
+  }
+
+  #fail(waiting: Waiting, cause: HoldfastError): void {
+    waiting.done = true
+    waiting.fail(cause)
+  }
+
+  /** Fails every caller: `sent` those on their way, `unsent` the others and all to come. */
+  #stop(sent: HoldfastError, unsent: HoldfastError): void {
+    if (this.#stopped !== undefined) return
+    this.#stopped = unsent
+    this.#cancelSweep()
+    this.#opened?.reject(unsent)
+    for (const { waiting: list } of this.#sealed.splice(0)) {
+      for (const waiting of list) if (!waiting.done) this.#fail(waiting, sent)
+    }
+    for (const waiting of this.#staged.splice(0)) if (!waiting.done) this.#fail(waiting, unsent)
+  }
+}
+
+const NO_OPTIONS: CallOptions = {}

@@ -1,0 +1,206 @@
+/**
+ * The state machine: one entry and the state before it in, decisions and the state after it out.
+ * Every node that reads the log does the same. No I/O, no clock (S4, S13).
+ */
+import { copyBytes, equalBytes, type Bytes } from '../core/bytes.ts'
+import { HoldfastError } from '../core/errors.ts'
+import { digest } from '../core/hash.ts'
+import type { Value } from '../core/value-codec.ts'
+import { decodeEntry, frameIdentity, type Batch, type Entry } from '../log/entry-codec.ts'
+import type { Position } from '../log/log.ts'
+import { runCommand, type CommandResult } from './command.ts'
+import { HIDDEN_TABLES } from './definitions.ts'
+import type { LogState } from './log-state.ts'
+import { enter, judge, VERDICTS, type Verdict } from './resolver.ts'
+import { admit, applied, close, newSession, type Admission } from './session.ts'
+import type { Window } from './window.ts'
+
+/** Closed sessions are kept for this many positions: retirement is by position, never by a clock. */
+export const SESSION_RETIRES_AFTER = 65_536
+
+export interface Genesis {
+  readonly identity: Bytes
+  readonly shards: number
+  readonly timeMs: number
+}
+
+export type Decision =
+  /** A frame that is not ours, or a second genesis: a counted no-op (S1). */
+  | { readonly kind: 'foreign' }
+  | { readonly kind: 'genesis' }
+  | { readonly kind: 'opened'; readonly session: Position; readonly nonce: Bytes }
+  | { readonly kind: 'closed'; readonly session: Position }
+  | {
+      readonly kind: 'batch'
+      readonly batch: Batch
+      readonly admission: Admission
+      /** One for each transaction when it was admitted to apply, else none. */
+      readonly verdicts: readonly Verdict[]
+      readonly commands: readonly CommandResult[]
+    }
+
+/**
+ * Decides the entry at `position`, which follows the state's. Throws, and the node halts, on a gap,
+ * on damage, on a newer format, and on an entry whose carried chains differ from ours (S7).
+ */
+export function decide(
+  state: LogState,
+  window: Window,
+  position: Position,
+  frame: Bytes,
+): Decision {
+  if (position !== state.position + 1) {
+    throw new HoldfastError(
+      'EntryCorrupt',
+      `entry ${position} follows ${state.position}: the log has a gap`,
+    )
+  }
+  const entry = decodeEntry(frame, state.shards === 0 ? undefined : state.identity)
+  const decision =
+    entry === undefined
+      ? ({ kind: 'foreign' } as const)
+      : decideEntry(state, window, position, entry, frame)
+  state.position = position
+  state.entryChain = digest(state.entryChain, frame)
+  state.decisionChain = digest(state.decisionChain, decisionBytes(decision))
+  retire(state, position)
+  return decision
+}
+
+function decideEntry(
+  state: LogState,
+  window: Window,
+  position: Position,
+  entry: Entry,
+  frame: Bytes,
+): Decision {
+  if (entry.kind === 'genesis') {
+    if (state.shards !== 0) return { kind: 'foreign' }
+    const value = entry.value as unknown as Genesis
+    state.identity = copyBytes(frameIdentity(frame) ?? state.identity)
+    state.shards = value.shards
+    state.timeMs = value.timeMs
+    return { kind: 'genesis' }
+  }
+  // Before its genesis a log has no identity: nothing in it counts (S15).
+  if (state.shards === 0) return { kind: 'foreign' }
+  switch (entry.kind) {
+    case 'open': {
+      const value = entry.value as unknown as { nonce: Bytes; timeMs: number }
+      state.sessions.set(position, newSession(position))
+      state.timeMs = Math.max(state.timeMs, value.timeMs)
+      return { kind: 'opened', session: position, nonce: value.nonce }
+    }
+    case 'close': {
+      const session = state.sessions.get(entry.session)
+      if (session?.open === true) close(session, position)
+      return { kind: 'closed', session: entry.session }
+    }
+    case 'batch':
+      return decideBatch(state, window, position, entry)
+  }
+}
+
+function decideBatch(state: LogState, window: Window, position: Position, batch: Batch): Decision {
+  checkCarried(state, position, batch)
+  const session = state.sessions.get(batch.session)
+  const admission = admit(session, batch.number, batch.digest)
+  if (admission !== 'apply' || session === undefined) {
+    if (admission === 'forked' && session !== undefined) close(session, position)
+    return { kind: 'batch', batch, admission, verdicts: [], commands: [] }
+  }
+  state.timeMs = Math.max(state.timeMs, batch.timeMs)
+  const verdicts: Verdict[] = []
+  for (const transaction of batch.transactions) {
+    const verdict = isCurrent(state, transaction.ops)
+      ? judge(transaction, window, session.id)
+      : 'definition'
+    if (verdict === 'committed') enter(transaction, window, position)
+    verdicts.push(verdict)
+  }
+  window.seal()
+  const commands: CommandResult[] = []
+  for (const command of batch.commands) {
+    commands.push(
+      runCommand(state, window, position, command as { readonly [field: string]: Value }),
+    )
+  }
+  const fate = {
+    number: batch.number,
+    digest: copyBytes(batch.digest),
+    verdicts: encodeVerdicts(verdicts),
+  }
+  applied(session, fate, batch.settledBelow)
+  return { kind: 'batch', batch, admission, verdicts, commands }
+}
+
+function isCurrent(state: LogState, ops: Batch['transactions'][number]['ops']): boolean {
+  for (const op of ops) {
+    if (op.table >= HIDDEN_TABLES) continue
+    if (state.definitions.get(op.table)?.version !== op.version) return false
+  }
+  return true
+}
+
+function checkCarried(state: LogState, position: Position, batch: Batch): void {
+  const { carried } = batch
+  if (carried.position >= position) {
+    throw new HoldfastError(
+      'EntryCorrupt',
+      `entry ${position} carries position ${carried.position}: the log went back`,
+    )
+  }
+  if (carried.position !== state.position) return
+  if (
+    !equalBytes(carried.entryChain, state.entryChain) ||
+    !equalBytes(carried.decisionChain, state.decisionChain)
+  ) {
+    throw new HoldfastError(
+      'EntryCorrupt',
+      `at position ${carried.position} another node has another history`,
+    )
+  }
+}
+
+function retire(state: LogState, position: Position): void {
+  if (position % 256 !== 0) return
+  for (const session of state.sessions.values()) {
+    if (!session.open && position - session.closedAt > SESSION_RETIRES_AFTER) {
+      state.sessions.delete(session.id)
+    }
+  }
+}
+
+/** Verdicts, run-length coded: a count, then the verdict's number. */
+export function encodeVerdicts(verdicts: readonly Verdict[]): Bytes {
+  const runs: number[] = []
+  for (let i = 0; i < verdicts.length;) {
+    const verdict = verdicts[i] as Verdict
+    let end = i + 1
+    while (end < verdicts.length && verdicts[end] === verdict && end - i < 255) end++
+    runs.push(end - i, VERDICTS.indexOf(verdict))
+    i = end
+  }
+  return Uint8Array.from(runs)
+}
+
+export function decodeVerdicts(bytes: Bytes): Verdict[] {
+  const verdicts: Verdict[] = []
+  for (let i = 0; i < bytes.length; i += 2) {
+    const verdict = VERDICTS[bytes[i + 1] as number] as Verdict
+    for (let left = bytes[i] as number; left > 0; left--) verdicts.push(verdict)
+  }
+  return verdicts
+}
+
+const ADMISSIONS: readonly Admission[] = ['apply', 'repeated', 'gap', 'closed', 'forked']
+const DECISIONS: readonly Decision['kind'][] = ['foreign', 'genesis', 'opened', 'closed', 'batch']
+
+/** A decision as the bytes that the decision chain folds. */
+function decisionBytes(decision: Decision): Bytes {
+  const kind = DECISIONS.indexOf(decision.kind)
+  if (decision.kind !== 'batch') return Uint8Array.of(kind)
+  const head = Uint8Array.of(kind, ADMISSIONS.indexOf(decision.admission), decision.commands.length)
+  const results = decision.commands.map((result) => (result.ok ? 1 : 0))
+  return Buffer.concat([head, Uint8Array.from(results), encodeVerdicts(decision.verdicts)])
+}

@@ -1,0 +1,396 @@
+/** The database handle: tables by name, transactions, feeds, definitions, statistics. */
+import { hex } from '../core/bytes.ts'
+import { HoldfastError, isHoldfastError } from '../core/errors.ts'
+import type { Key } from '../core/key-codec.ts'
+import type { Value } from '../core/value-codec.ts'
+import { edgeEntry } from '../log/entry-store.ts'
+import { checkStore, type CheckOptions, type CheckReport } from '../shard/check.ts'
+import { tableNamed } from '../shard/log-state.ts'
+import type { Modification } from '../shard/modification.ts'
+import type { Node } from '../shard/node.ts'
+import { storedTotal } from '../shard/shard-stats.ts'
+import { Expiry } from './expiry.ts'
+import type {
+  AnyTable,
+  DatabaseStats,
+  StrongTable,
+  TransactionTable,
+  TransactOptions,
+} from './handles.ts'
+import {
+  checkName,
+  strong,
+  type AnyDefinition,
+  type StrongDefinition,
+  type TableDefinitions,
+} from './schema.ts'
+import {
+  declareTable,
+  finishTable,
+  redefine,
+  TTL_INDEX,
+  type SchemaProgress,
+} from './schema-work.ts'
+import type { LooseQuery } from './strong/query.ts'
+import { Snapshots } from './strong/snapshots.ts'
+import { StrongTableHandle } from './strong/strong-table.ts'
+import { durabilityOf, TableCore } from './strong/table-core.ts'
+import type { StrongTransaction } from './strong/transaction.ts'
+import { TransactionRows } from './strong/transaction-query.ts'
+import { Transactor } from './strong/transactor.ts'
+import { formatToken } from './token.ts'
+
+type HandleOf<D> =
+  D extends StrongDefinition<infer In, infer Row, infer KeyType, infer Indexes>
+    ? StrongTable<In, Row, KeyType, Indexes>
+    : never
+type TransactionHandleOf<D> =
+  D extends StrongDefinition<infer In, infer Row, infer KeyType, infer Indexes>
+    ? TransactionTable<In, Row, KeyType, Indexes>
+    : never
+
+/** Names that a table cannot have: they are the database's own. */
+export const RESERVED = [
+  'table',
+  'transact',
+  'ready',
+  'stats',
+  'check',
+  'close',
+  'drop',
+  'dropIndex',
+  'define',
+  'token',
+  'dir',
+  'identity',
+  'then',
+  'constructor',
+  'upkeep',
+] as const
+
+/** An open transaction: each declared table by its name, others by `table(name)`. */
+export type Transaction<T extends TableDefinitions> = {
+  readonly [Name in keyof T]: TransactionHandleOf<T[Name]>
+} & {
+  table(
+    name: string,
+  ): TransactionTable<
+    Record<string, Value | undefined>,
+    Record<string, Value | undefined>,
+    Key,
+    Record<string, never>
+  >
+}
+
+export interface DatabaseCalls<T extends TableDefinitions> {
+  /** The folder, as an absolute path; undefined for a database in memory. */
+  readonly dir: string | undefined
+  /** Names this database, and its copies, for ever. */
+  readonly identity: string
+  /** A token for everything that is acked by now. */
+  readonly token: string
+  /** A table by name, declared or not: rows are plain objects. Throws `UnknownTable`. */
+  table(name: string): AnyTable
+  /**
+   * Runs `run` until it committed: all or nothing, strictly serializable, over any rows of any
+   * tables. It may run several times, so it must have no effects but through `tx`.
+   * @throws HoldfastError `Conflict` at the deadline; and whatever `run` throws
+   */
+  transact<R>(run: (tx: Transaction<T>) => Promise<R> | R, options?: TransactOptions): Promise<R>
+  /** Resolves when indexes are built and rows are of their newest version. Throws `SchemaConflict`. */
+  ready(): Promise<void>
+  /** Declares a table while the database is open, or changes it. Resolves when it is ready. */
+  define<D extends AnyDefinition>(name: string, definition: D): Promise<HandleOf<D>>
+  /** Drops a table and its rows. */
+  drop(name: string): Promise<void>
+  /** Drops an index of a table. */
+  dropIndex(table: string, index: string): Promise<void>
+  stats(): DatabaseStats
+  /** Whether what is stored is what was written, down to the last key. */
+  check(options?: CheckOptions): Promise<CheckReport>
+  /** Does now what is done in the background: expiry, trimming, cleaning up. */
+  upkeep(): Promise<void>
+  /** Settles what is on its way, then lets go of the folder. */
+  close(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+export type Database<T extends TableDefinitions> = DatabaseCalls<T> & {
+  readonly [Name in keyof T]: HandleOf<T[Name]>
+}
+
+export interface DatabaseParts {
+  readonly node: Node
+  readonly dir: string | undefined
+  /** Told about work on rows that a changed definition needs. */
+  readonly onProgress: ((progress: SchemaProgress) => void) | undefined
+  /** Called once the node is closed. */
+  readonly release: () => Promise<void>
+}
+
+/** Tables of at most this many rows have their work done before `open` resolves. */
+const WAITED_ROWS = 10_000
+
+export async function openDatabase<T extends TableDefinitions>(
+  parts: DatabaseParts,
+  definitions: T,
+): Promise<Database<T>> {
+  const core = new DatabaseHandle(parts)
+  for (const name of Object.keys(definitions)) {
+    if ((RESERVED as readonly string[]).includes(name)) {
+      throw new HoldfastError(
+        'InvalidSchema',
+        `a table cannot be named ${name}: it is a name of the database's own`,
+      )
+    }
+  }
+  for (const [name, definition] of Object.entries(definitions)) await core.declare(name, definition)
+  core.begin()
+  return core as unknown as Database<T>
+}
+
+class DatabaseHandle {
+  readonly dir: string | undefined
+  readonly #parts: DatabaseParts
+  readonly #node: Node
+  readonly #handles = new Map<string, StrongTableHandle>()
+  readonly #snapshots: Snapshots
+  readonly #transactor: Transactor
+  readonly #expiry: Expiry
+  #work: Promise<void> = Promise.resolve()
+
+  constructor(parts: DatabaseParts) {
+    const { node, dir } = parts
+    this.dir = dir
+    this.#parts = parts
+    this.#node = node
+    this.#snapshots = new Snapshots(node.env, node.store)
+    this.#transactor = new Transactor(node)
+    this.#expiry = new Expiry(node, this.#transactor, () => this.#cores())
+  }
+
+  get identity(): string {
+    return hex(this.#node.loop.state.identity)
+  }
+
+  get token(): string {
+    return formatToken(this.identity, this.#node.loop.flushed)
+  }
+
+  begin(): void {
+    this.#expiry.start()
+  }
+
+  table(name: string): StrongTableHandle {
+    const known = this.#handles.get(name)
+    if (known !== undefined) return known
+    this.#node.assertOpen()
+    if (tableNamed(this.#node.loop.state, name) === undefined) {
+      const names = [...this.#node.loop.state.definitions.values()].map(
+        (definition) => definition.name,
+      )
+      throw new HoldfastError(
+        'UnknownTable',
+        `there is no table ${name}; there are: ${names.join(', ') || 'none'}`,
+        {
+          details: { table: name, tables: names },
+        },
+      )
+    }
+    return this.#handle(name, { schema: undefined, migrate: undefined })
+  }
+
+  async declare(name: string, definition: AnyDefinition): Promise<void> {
+    checkName('table', name)
+    const hasWork = await declareTable(this.#node, name, definition)
+    const handle = this.#handle(name, { schema: definition.schema, migrate: definition.migrate })
+    Object.defineProperty(this, name, { value: handle, enumerable: true, configurable: true })
+    if (!hasWork) return
+    const { id } = handle.core.definition
+    const work = finishTable(handle.core, (progress) => this.#parts.onProgress?.(progress))
+    if (storedTotal(this.#node.store, id, this.#node.shards).rows <= WAITED_ROWS) {
+      await work
+      return
+    }
+    const before = this.#work
+    this.#work = Promise.all([before, work]).then(() => undefined)
+    // Whoever calls `ready` is told; a database that is closed meanwhile goes on when it is opened.
+    this.#work.catch(() => undefined)
+  }
+
+  async define(name: string, definition: AnyDefinition): Promise<StrongTableHandle> {
+    if ((RESERVED as readonly string[]).includes(name)) {
+      throw new HoldfastError('InvalidSchema', `a table cannot be named ${name}`)
+    }
+    await this.declare(name, definition)
+    await this.ready()
+    return this.table(name)
+  }
+
+  async ready(): Promise<void> {
+    await this.#work
+  }
+
+  async drop(name: string): Promise<void> {
+    const { id } = this.table(name).core.definition
+    const { position } = await this.#node.proposer.command({ type: 'drop', table: id })
+    await this.#node.reached(position)
+    this.#handles.delete(name)
+    Reflect.deleteProperty(this, name)
+    await this.#node.janitor.run()
+  }
+
+  async dropIndex(table: string, name: string): Promise<void> {
+    const { core } = this.table(table)
+    if (!core.definition.indexes.some((index) => index.name === name)) core.index(name)
+    if (name === TTL_INDEX)
+      throw new HoldfastError('InvalidArgument', 'the index of a time to live goes with it')
+    await redefine(core, (definition) => ({
+      ...definition,
+      indexes: definition.indexes.filter((index) => index.name !== name),
+    }))
+    await this.#node.janitor.run()
+  }
+
+  async transact<R>(run: (tx: never) => Promise<R> | R, options: TransactOptions = {}): Promise<R> {
+    const body = (transaction: StrongTransaction): Promise<R> | R =>
+      run(this.#transactionHandle(transaction) as never)
+    const { value } = await this.#transactor.once(options.request ?? null, options, body)
+    return value
+  }
+
+  stats(): DatabaseStats {
+    const node = this.#node
+    node.assertOpen()
+    const tables = [...node.loop.state.definitions.values()].map((definition) => ({
+      name: definition.name,
+      ...storedTotal(node.store, definition.id, node.shards),
+      validated: definition.validated,
+      key: definition.key,
+      indexes: definition.indexes.map(({ name, fields, unique, state }) => ({
+        name,
+        fields,
+        unique,
+        state,
+      })),
+    }))
+    return {
+      dir: this.dir,
+      identity: this.identity,
+      position: node.loop.flushed,
+      oldestPosition: edgeEntry(node.store, 'oldest'),
+      shards: node.shards,
+      durability: durabilityOf(node),
+      bytes: node.store.stats().bytes,
+      tables: tables.sort((a, b) => (a.name < b.name ? -1 : 1)),
+    }
+  }
+
+  async check(options: CheckOptions = {}): Promise<CheckReport> {
+    this.#node.assertOpen()
+    const snapshot = this.#node.store.snapshot()
+    try {
+      return await checkStore(snapshot, { pause: () => this.#node.pause(), ...options })
+    } finally {
+      snapshot.close()
+    }
+  }
+
+  async upkeep(): Promise<void> {
+    await this.#expiry.run(true)
+    await this.#node.janitor.run()
+  }
+
+  async close(): Promise<void> {
+    this.#expiry.stop()
+    this.#snapshots.close()
+    await this.#node.close()
+    await this.#work.catch((cause: unknown) => {
+      if (!isHoldfastError(cause)) throw cause
+    })
+    await this.#parts.release()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  #handle(name: string, code: TableCore['code']): StrongTableHandle {
+    const core = new TableCore(this.#node, name, code)
+    const handle = new StrongTableHandle(core, this.#snapshots, this.#transactor)
+    this.#handles.set(name, handle)
+    return handle
+  }
+
+  *#cores(): Generator<TableCore> {
+    for (const { name } of this.#node.loop.state.definitions.values()) yield this.table(name).core
+  }
+
+  /** Tables of a transaction are made when they are asked for. */
+  #transactionHandle(transaction: StrongTransaction): object {
+    const table = (name: string): object => transactionTable(transaction, this.table(name).core)
+    const handle: Record<string, unknown> = { table }
+    for (const name of this.#handles.keys()) {
+      let made: object | undefined
+      Object.defineProperty(handle, name, { get: () => (made ??= table(name)) })
+    }
+    return handle
+  }
+}
+
+function transactionTable(transaction: StrongTransaction, core: TableCore): object {
+  const modify = (key: Key, modification: Modification, options?: { create?: unknown }): void => {
+    const create = options?.create
+    transaction.modify(
+      core,
+      key,
+      create === undefined
+        ? modification
+        : { ...modification, create: core.validate(create) as never },
+    )
+  }
+  return {
+    get: async (key: Key) => transaction.get(core, key),
+    getMany: async (keys: readonly Key[]) => keys.map((key) => transaction.get(core, key)),
+    has: async (key: Key) => transaction.get(core, key) !== undefined,
+    query: (query: LooseQuery = {}) => new TransactionRows(transaction, core, query),
+    count: async (query: LooseQuery = {}) =>
+      (await new TransactionRows(transaction, core, query).toArray()).length,
+    insert: async (row: unknown) => transaction.put(core, row, 'absent'),
+    put: async (row: unknown) => transaction.put(core, row, 'any'),
+    update: async (key: Key, change: (row: Record<string, unknown>) => unknown) =>
+      transaction.update(core, key, change),
+    delete: async (key: Key) => transaction.delete(core, key),
+    increment: (key: Key, amounts: never, options?: never) =>
+      modify(key, { increment: amounts }, options),
+    decrement: (key: Key, amounts: Record<string, number | bigint>, options?: never) =>
+      modify(
+        key,
+        {
+          increment: Object.fromEntries(
+            Object.entries(amounts).map(([field, amount]) => [field, -amount]),
+          ),
+        },
+        options,
+      ),
+    min: (key: Key, values: never, options?: never) => modify(key, { min: values }, options),
+    max: (key: Key, values: never, options?: never) => modify(key, { max: values }, options),
+    append: (key: Key, elements: never, options?: never) =>
+      modify(key, { append: elements }, options),
+    patch: (key: Key, fields: Record<string, Value | undefined>, options?: never) => {
+      const remove = Object.keys(fields).filter((field) => fields[field] === undefined)
+      const patch = Object.fromEntries(
+        Object.entries(fields).filter(([, value]) => value !== undefined),
+      )
+      modify(key, remove.length === 0 ? { patch } : { patch, remove }, options)
+    },
+  }
+}
+
+/** A definition for tables whose shape is known only at run time, as the shell has them. */
+export function looseDefinition(options: {
+  readonly key: string | readonly string[]
+  readonly indexes?: { readonly [name: string]: unknown }
+}): AnyDefinition {
+  return strong(options as never)
+}

@@ -1,0 +1,233 @@
+/**
+ * A transaction being made: what it read, at which positions, and what it will write. The read set
+ * and the ops of a commit come from here (S4).
+ */
+import { binaryString, EMPTY, type Bytes } from '../../core/bytes.ts'
+import { LIMITS } from '../../core/limits.ts'
+import { decodeValue, encodeValue } from '../../core/value-codec.ts'
+import {
+  prefixOf,
+  type IndexAdd,
+  type Op,
+  type Read,
+  type Transaction,
+} from '../../log/entry-codec.ts'
+import type { Position } from '../../log/log.ts'
+import {
+  hiddenDefinition,
+  indexEntries,
+  indexValue,
+  type TableDefinition,
+} from '../../shard/definitions.ts'
+import type { Node, RowRef } from '../../shard/node.ts'
+import { BODY_HEADER_BYTES, decodeRow, encodeBody, type Row } from '../../shard/row-codec.ts'
+import { HoldfastError } from '../../core/errors.ts'
+
+interface PointRead {
+  readonly table: number
+  readonly hi: number
+  readonly lo: number
+  readonly at: Position
+}
+
+const NO_ADDS: readonly IndexAdd[] = []
+const NO_READS: readonly Read[] = []
+
+export class Draft {
+  readonly node: Node
+  /** By store key. The first read of a row counts: a later one may only have seen more. */
+  readonly #reads = new Map<string, PointRead>()
+  readonly #ranges: Read[] = []
+  readonly ops = new Map<string, Op>()
+
+  constructor(node: Node) {
+    this.node = node
+  }
+
+  /** The stored row in flushed state, borrowed; the read is recorded. */
+  read(ref: RowRef): Bytes | undefined {
+    this.note(ref)
+    return this.node.store.get(ref.storeKey)
+  }
+
+  note(ref: RowRef): void {
+    const name = binaryString(ref.storeKey)
+    if (this.#reads.has(name)) return
+    const { table, hi, lo } = ref
+    this.#reads.set(name, { table, hi, lo, at: this.node.loop.flushed })
+  }
+
+  noteRange(read: Read): void {
+    this.#ranges.push(read)
+  }
+
+  set(op: Op, storeKey: Bytes): void {
+    this.ops.set(binaryString(storeKey), op)
+  }
+
+  /** Whether the row was read, and so is part of the condition. */
+  hasRead(storeKey: Bytes): boolean {
+    return this.#reads.has(binaryString(storeKey))
+  }
+
+  get empty(): boolean {
+    return this.ops.size === 0
+  }
+
+  /**
+   * Whether all that was read was so at one moment (S4): none of it was written between its own
+   * read and the latest of the reads. A write past that moment hides an earlier one: then the answer
+   * is no, and the caller tries again.
+   */
+  isConsistent(): boolean {
+    const { window } = this.node.loop
+    let latest = 0
+    for (const read of this.#reads.values()) latest = Math.max(latest, read.at)
+    for (const read of this.#ranges) {
+      latest = Math.max(latest, ...(read.kind === 'range' ? read.at : [read.at]))
+    }
+    for (const { hi, lo, at } of this.#reads.values()) {
+      if (at < latest && window.lastWrite(hi, lo) > at) return false
+    }
+    for (const read of this.#ranges) {
+      if (read.kind === 'range') {
+        const at = Math.min(...read.at)
+        const { table, index, low, high } = read
+        if (at < latest && window.rangeWritten(table, index, low, high, at)) return false
+      } else if (read.kind === 'table') {
+        if (read.at < latest && window.lastTableWrite(read.table) > read.at) return false
+      }
+    }
+    return true
+  }
+
+  transaction(): Transaction {
+    const ops: Op[] = []
+    const own = new Set<string>()
+    for (const [name, op] of this.ops) {
+      const read = this.#reads.get(name)
+      own.add(name)
+      ops.push(read === undefined ? op : { ...op, readAt: read.at })
+    }
+    return { reads: this.#readSet(own), guard: undefined, ops }
+  }
+
+  /** Rows that an op of ours covers go with the op. Oversized sets coarsen to whole tables. */
+  #readSet(own: ReadonlySet<string>): readonly Read[] {
+    const points: PointRead[] = []
+    for (const [name, read] of this.#reads) if (!own.has(name)) points.push(read)
+    if (points.length === 0 && this.#ranges.length === 0) return NO_READS
+    if (points.length + this.#ranges.length <= LIMITS.readSetEntries) {
+      return [
+        ...points.map(({ hi, lo, at }): Read => ({ kind: 'point', hi, lo, at })),
+        ...this.#ranges,
+      ]
+    }
+    const tables = new Map<number, Position>()
+    const lower = (table: number, at: Position): void => {
+      tables.set(table, Math.min(tables.get(table) ?? at, at))
+    }
+    for (const { table, at } of points) lower(table, at)
+    for (const read of this.#ranges) {
+      if (read.kind === 'range') lower(read.table, Math.min(...read.at))
+      else if (read.kind === 'table') lower(read.table, read.at)
+    }
+    return [...tables].map(([table, at]): Read => ({ kind: 'table', table, at }))
+  }
+}
+
+export function putOp(definition: TableDefinition, ref: RowRef, row: Row, value: Bytes): Op {
+  let adds = NO_ADDS
+  if (definition.indexes.length > 0) {
+    adds = indexEntries(definition, row, 'refuse').map(({ index, value: indexed }) => ({
+      index: index.id,
+      prefix: prefixOf(indexed),
+    }))
+  }
+  return op('put', ref, adds, encodeBody(ref.storeKey, value))
+}
+
+export function deleteOp(ref: RowRef): Op {
+  return op('delete', ref, NO_ADDS, EMPTY)
+}
+
+export function modifyOp(ref: RowRef, body: Bytes): Op {
+  return op('modify', ref, NO_ADDS, body)
+}
+
+export function reindexOp(definition: TableDefinition, ref: RowRef, row: Row): Op {
+  const adds = indexEntries(definition, row, 'skip').map(({ index, value }) => ({
+    index: index.id,
+    prefix: prefixOf(value),
+  }))
+  return op('reindex', ref, adds, EMPTY)
+}
+
+function op(kind: Op['kind'], ref: RowRef, adds: readonly IndexAdd[], body: Bytes): Op {
+  const { table, version, shard, hi, lo, prefix, key } = ref
+  return { kind, table, version, shard, hi, lo, prefix, adds, readAt: -1, key, body }
+}
+
+export function hasUnique(definition: TableDefinition): boolean {
+  for (const index of definition.indexes) if (index.unique) return true
+  return false
+}
+
+/**
+ * Keeps the hidden rows of unique indexes in step with a row that changes from `before` to `after`,
+ * either of which may be missing (S11). Throws `UniqueViolation` when another row has the value.
+ */
+export function setUnique(
+  draft: Draft,
+  definition: TableDefinition,
+  key: Bytes,
+  before: Row | undefined,
+  after: Row | undefined,
+): void {
+  for (const index of definition.indexes) {
+    if (!index.unique) continue
+    const hidden = hiddenDefinition(definition, index)
+    const old = before === undefined ? undefined : indexValue(definition, index, before)
+    const value = after === undefined ? undefined : indexValue(definition, index, after)
+    if (old !== undefined && value !== undefined && Buffer.compare(old, value) === 0) continue
+    if (old !== undefined) {
+      const ref = draft.node.ref(hidden, old)
+      const owner = ownerOf(draft, ref)
+      // While the index is pending, the old row may not be in it yet.
+      if (owner !== undefined && Buffer.compare(owner, key) === 0)
+        draft.set(deleteOp(ref), ref.storeKey)
+    }
+    if (value === undefined) continue
+    const ref = draft.node.ref(hidden, value)
+    const owner = ownerOf(draft, ref)
+    if (owner !== undefined && Buffer.compare(owner, key) !== 0) {
+      throw new HoldfastError(
+        'UniqueViolation',
+        `${definition.name}: another row has this ${index.fields.join(', ')} (index ${index.name})`,
+        { details: { table: definition.name, index: index.name, fields: index.fields } },
+      )
+    }
+    draft.set(op('put', ref, NO_ADDS, encodeBody(ref.storeKey, encodeOwner(key))), ref.storeKey)
+  }
+}
+
+/** The hidden row of a unique index holds the key of the row that has the value. */
+export function encodeOwner(key: Bytes): Bytes {
+  return encodeValue({ k: new Uint8Array(key) })
+}
+
+export function decodeOwner(storeKey: Bytes, stored: Bytes): Bytes {
+  return decodeRow(storeKey, stored)['k'] as Bytes
+}
+
+/** Which row has the value of a hidden row, as the transaction sees it: its own ops first. */
+function ownerOf(draft: Draft, ref: RowRef): Bytes | undefined {
+  const own = draft.ops.get(binaryString(ref.storeKey))
+  if (own !== undefined) {
+    return own.kind === 'put'
+      ? (decodeValue(own.body, BODY_HEADER_BYTES) as { k: Bytes }).k
+      : undefined
+  }
+  const stored = draft.read(ref)
+  return stored === undefined ? undefined : decodeOwner(ref.storeKey, stored)
+}

@@ -1,0 +1,249 @@
+/**
+ * Queries outside transactions: rows of one snapshot of the store, read in slices.
+ *
+ * A plain index has an entry a row, ended by the row's key; a unique one has a hidden row a value,
+ * which holds the row's key. Either way the row is then read by its key, on the same snapshot.
+ */
+import { copyBytes, hex, type Bytes } from '../../core/bytes.ts'
+import { HoldfastError } from '../../core/errors.ts'
+import { digest } from '../../core/hash.ts'
+import { keyEnd } from '../../core/key-codec.ts'
+import type { IndexDefinition, TableDefinition } from '../../shard/definitions.ts'
+import { INDEX_SPACE, INDEX_VALUE_AT, ROW_SPACE, rowKey, tablePrefix } from '../../shard/layout.ts'
+import { corruptRow, type Row } from '../../shard/row-codec.ts'
+import type { StoreReader } from '../../store/store.ts'
+import type { Page, ReadOptions, Rows } from '../handles.ts'
+import { parseToken } from '../token.ts'
+import { behind, byteRange, type LooseBounds } from './bounds.ts'
+import { decodeOwner } from './draft.ts'
+import type { Snapshots } from './snapshots.ts'
+import type { TableCore } from './table-core.ts'
+
+/** A query as users give it, types aside. */
+export interface LooseQuery extends LooseBounds, ReadOptions {
+  readonly index?: string | undefined
+  readonly reverse?: boolean | undefined
+  readonly limit?: number | undefined
+}
+
+/** A query made out: where to walk, and how rows are found from there. */
+export interface Walk {
+  readonly definition: TableDefinition
+  readonly index: IndexDefinition | undefined
+  readonly gte: Bytes
+  readonly lt: Bytes | undefined
+  readonly reverse: boolean
+  readonly limit: number
+}
+
+/** One row found: the store key of what was walked over, and the row's own. */
+export interface Found {
+  readonly at: Bytes
+  readonly storeKey: Bytes
+  readonly row: Row
+}
+
+/** Rows read in one go: large enough to be cheap, small enough not to hold up others. */
+const SLICE_FIRST = 32
+const SLICE_MAX = 512
+
+export function planWalk(core: TableCore, query: LooseQuery): Walk {
+  const definition = core.definition
+  const index = query.index === undefined ? undefined : core.index(query.index)
+  const range = byteRange(query)
+  const head =
+    index === undefined
+      ? tablePrefix(ROW_SPACE, definition.id)
+      : index.unique
+        ? tablePrefix(ROW_SPACE, index.hidden)
+        : tablePrefix(INDEX_SPACE, definition.id, index.id)
+  const limit = query.limit ?? Number.POSITIVE_INFINITY
+  if (limit !== Number.POSITIVE_INFINITY && (!Number.isInteger(limit) || limit < 0)) {
+    throw new HoldfastError('InvalidArgument', 'limit is a whole number from 0')
+  }
+  return { definition, index, ...behind(head, range), reverse: query.reverse === true, limit }
+}
+
+/** At most `count` rows of a walk, behind the store key `after` when it is given. */
+export function readSlice(
+  core: TableCore,
+  reader: StoreReader,
+  walk: Walk,
+  after: Bytes | undefined,
+  count: number,
+): Found[] {
+  const { definition, index, reverse } = walk
+  const found: Found[] = []
+  const range = {
+    gte: after === undefined || reverse ? walk.gte : successor(after),
+    lt: after !== undefined && reverse ? after : walk.lt,
+    reverse,
+    limit: count,
+  }
+  if (index === undefined) {
+    reader.scan(range, (key, value) => {
+      const storeKey = copyBytes(key)
+      found.push({ at: storeKey, storeKey, row: core.decode(definition, storeKey, value) })
+    })
+    return found
+  }
+  const keys: { at: Bytes; storeKey: Bytes }[] = []
+  reader.scan(range, (key, value) => {
+    const at = copyBytes(key)
+    const rowBytes = index.unique ? decodeOwner(at, value) : at.subarray(keyEnd(at, INDEX_VALUE_AT))
+    keys.push({ at, storeKey: rowKey(definition.id, rowBytes) })
+  })
+  for (const { at, storeKey } of keys) {
+    const stored = reader.get(storeKey)
+    if (stored === undefined) throw corruptRow(storeKey)
+    found.push({ at, storeKey, row: core.decode(definition, storeKey, stored) })
+  }
+  return found
+}
+
+/** Counts the keys of a walk without reading rows. */
+export function countWalk(reader: StoreReader, walk: Walk): number {
+  const { gte, lt, limit } = walk
+  return limit === Number.POSITIVE_INFINITY
+    ? reader.scan({ gte, lt }, () => undefined)
+    : reader.scan({ gte, lt, limit }, () => undefined)
+}
+
+export class StrongRows implements Rows<Row> {
+  readonly #core: TableCore
+  readonly #query: LooseQuery
+  readonly #snapshots: Snapshots
+
+  constructor(core: TableCore, query: LooseQuery, snapshots: Snapshots) {
+    this.#core = core
+    this.#query = query
+    this.#snapshots = snapshots
+  }
+
+  async toArray(): Promise<Row[]> {
+    const rows: Row[] = []
+    for await (const slice of this.#slices()) for (const { row } of slice) rows.push(row)
+    return rows
+  }
+
+  async first(): Promise<Row | undefined> {
+    await this.#fresh()
+    const walk = planWalk(this.#core, this.#query)
+    return readSlice(this.#core, this.#core.node.store, walk, undefined, Math.min(1, walk.limit))[0]
+      ?.row
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Row> {
+    const slices = this.#slices()
+    let slice: Found[] = []
+    let next = 0
+    return {
+      next: async (): Promise<IteratorResult<Row>> => {
+        while (next >= slice.length) {
+          const step = await slices.next()
+          if (step.done === true) return { done: true, value: undefined }
+          slice = step.value
+          next = 0
+        }
+        return { done: false, value: (slice[next++] as Found).row }
+      },
+      return: async (): Promise<IteratorResult<Row>> => {
+        await slices.return(undefined)
+        return { done: true, value: undefined }
+      },
+    }
+  }
+
+  async page(options: { limit: number; cursor?: string | undefined }): Promise<Page<Row>> {
+    const { limit, cursor } = options
+    if (!Number.isInteger(limit) || limit < 1) {
+      throw new HoldfastError('InvalidArgument', 'a page has a limit of at least 1')
+    }
+    await this.#fresh()
+    const walk = planWalk(this.#core, this.#query)
+    const shape = hex(
+      digest(walk.gte, walk.lt ?? walk.gte, Uint8Array.of(walk.reverse ? 1 : 0)),
+    ).slice(0, 8)
+    const from = cursor === undefined ? undefined : parseCursor(cursor, shape)
+    const held = this.#snapshots.take(from?.snapshot)
+    const done = from?.done ?? 0
+    const count = Math.min(limit, walk.limit - done)
+    const found = readSlice(this.#core, held.reader, walk, from?.after, count)
+    const last = found.at(-1)
+    if (last === undefined || found.length < count || done + found.length >= walk.limit) {
+      this.#snapshots.drop(held.id)
+      return { rows: found.map(({ row }) => row), cursor: undefined }
+    }
+    const next = [CURSOR, held.id, shape, done + found.length, hex(last.at)].join('.')
+    return { rows: found.map(({ row }) => row), cursor: next }
+  }
+
+  async *#slices(): AsyncGenerator<Found[], undefined, undefined> {
+    await this.#fresh()
+    const walk = planWalk(this.#core, this.#query)
+    const held = this.#snapshots.take(undefined)
+    try {
+      let left = walk.limit
+      let after: Bytes | undefined
+      for (let size = SLICE_FIRST; left > 0; size = Math.min(SLICE_MAX, size * 2)) {
+        this.#query.signal?.throwIfAborted()
+        const count = Math.min(size, left)
+        const slice = readSlice(this.#core, this.#snapshots.reader(held.id), walk, after, count)
+        left -= slice.length
+        after = slice.at(-1)?.at
+        if (slice.length > 0) yield slice
+        if (slice.length < count) return
+      }
+    } finally {
+      this.#snapshots.drop(held.id)
+    }
+  }
+
+  #fresh(): Promise<void> {
+    return reachToken(this.#core, this.#query)
+  }
+}
+
+/** Waits until what the token stands for is flushed here. */
+export async function reachToken(core: TableCore, options: ReadOptions): Promise<void> {
+  options.signal?.throwIfAborted()
+  if (options.after === undefined) return
+  const { position } = parseToken(core.node, options.after)
+  await core.node.loop.reached(position)
+}
+
+const CURSOR = 'hfc1'
+
+function parseCursor(
+  text: string,
+  shape: string,
+): { snapshot: string; after: Bytes; done: number } {
+  const [form, snapshot, made, done, after] = text.split('.')
+  if (
+    form !== CURSOR ||
+    snapshot === undefined ||
+    after === undefined ||
+    !/^[0-9a-f]+$/.test(after)
+  ) {
+    throw new HoldfastError('InvalidCursor', 'this is not a cursor of a query')
+  }
+  if (made !== shape || !/^\d+$/.test(done ?? '')) {
+    throw new HoldfastError('InvalidCursor', 'the cursor belongs to another query')
+  }
+  return { snapshot, after: new Uint8Array(Buffer.from(after, 'hex')), done: Number(done) }
+}
+
+/** The least key greater than `key`. */
+function successor(key: Bytes): Bytes {
+  const out = new Uint8Array(key.length + 1)
+  out.set(key)
+  return out
+}
+
+/** Whether a query is over the whole table by key: it is counted without reading. */
+export function isWhole(query: LooseQuery): boolean {
+  const { eq, gt, gte, lt, lte, prefix, index, limit } = query
+  return [eq, gt, gte, lt, lte, prefix, index, limit].every(
+    (part) => part === undefined,
+  )
+}

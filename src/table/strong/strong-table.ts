@@ -1,0 +1,337 @@
+/** The handle of a strong table: every operation outside a transaction. */
+import { encodeKey, type Key } from '../../core/key-codec.ts'
+import { decodeValue, encodeValue, type Value } from '../../core/value-codec.ts'
+import { HoldfastError } from '../../core/errors.ts'
+import type { Fate } from '../../shard/proposer.ts'
+import type { Modification } from '../../shard/modification.ts'
+import type { Row } from '../../shard/row-codec.ts'
+import { storedTotal } from '../../shard/shard-stats.ts'
+import type {
+  CallOptions,
+  Change,
+  Deleted,
+  ModifyOptions,
+  ReadOptions,
+  RowResult,
+  Rows,
+  WatchOptions,
+  WriteOptions,
+  Written,
+} from '../handles.ts'
+import { deleteOp, Draft, hasUnique, modifyOp, putOp, setUnique } from './draft.ts'
+import { countWalk, isWhole, planWalk, reachToken, StrongRows, type LooseQuery } from './query.ts'
+import { alreadyExists, opRefused } from './refusals.ts'
+import { LOST, untilWon } from './retry.ts'
+import type { Snapshots } from './snapshots.ts'
+import type { TableCore } from './table-core.ts'
+import { checkModification } from './transaction.ts'
+import { Updates } from './updates.ts'
+import { watchTable } from './watch.ts'
+import type { Transactor } from './transactor.ts'
+
+const NO_OPTIONS: WriteOptions = {}
+/** Rows of a bulk call that wait at once: enough to fill entries, bounded in memory. */
+const BULK_AT_ONCE = 4096
+
+export class StrongTableHandle {
+  readonly name: string
+  readonly core: TableCore
+  readonly #updates: Updates
+  readonly #snapshots: Snapshots
+  readonly #transactor: Transactor
+
+  constructor(core: TableCore, snapshots: Snapshots, transactor: Transactor) {
+    this.name = core.name
+    this.core = core
+    this.#updates = new Updates(core)
+    this.#snapshots = snapshots
+    this.#transactor = transactor
+  }
+
+  get validated(): boolean {
+    return this.core.definition.validated
+  }
+
+  async get(key: Key, options?: ReadOptions): Promise<Row | undefined> {
+    const { core } = this
+    if (options?.after !== undefined || options?.signal !== undefined)
+      await reachToken(core, options)
+    return core.read(key, core.node.store)
+  }
+
+  async getMany(keys: readonly Key[], options?: ReadOptions): Promise<(Row | undefined)[]> {
+    await reachToken(this.core, options ?? NO_OPTIONS)
+    // One turn of the event loop: one state of the store.
+    return keys.map((key) => this.core.read(key, this.core.node.store))
+  }
+
+  async has(key: Key, options?: ReadOptions): Promise<boolean> {
+    await reachToken(this.core, options ?? NO_OPTIONS)
+    return this.core.node.store.get(this.core.ref(key).storeKey) !== undefined
+  }
+
+  query(query: LooseQuery = {}): Rows<Row> {
+    return new StrongRows(this.core, query, this.#snapshots)
+  }
+
+  async count(query: LooseQuery = {}): Promise<number> {
+    await reachToken(this.core, query)
+    const { core } = this
+    if (isWhole(query))
+      return storedTotal(core.node.store, core.definition.id, core.node.shards).rows
+    return countWalk(core.node.store, planWalk(core, query))
+  }
+
+  /** @see StrongTable */
+  insert(row: unknown, options: WriteOptions = NO_OPTIONS): Promise<Written<Row>> {
+    return this.#write('insert', row, options)
+  }
+
+  put(row: unknown, options: WriteOptions = NO_OPTIONS): Promise<Written<Row>> {
+    return this.#write('put', row, options)
+  }
+
+  async update(
+    key: Key,
+    change: (row: Row) => unknown,
+    options: WriteOptions = NO_OPTIONS,
+  ): Promise<Written<Row>> {
+    if (options.idempotencyKey === undefined) return this.#updates.update(key, change, options)
+    return this.#once(['update', this.name, key], options, (tx) =>
+      tx.update(this.core, key, change),
+    )
+  }
+
+  async delete(key: Key, options: WriteOptions = NO_OPTIONS): Promise<Deleted> {
+    const { core } = this
+    if (options.idempotencyKey !== undefined) {
+      const request = ['delete', this.name, key as Value]
+      const { position, value } = await this.#transactor.once(request, options, (tx) =>
+        tx.delete(core, key),
+      )
+      return core.deleted(position, value === true)
+    }
+    const { env } = core.node
+    return untilWon(env, `a delete in ${this.name}`, options, async (deadlineMs) => {
+      const definition = core.definition
+      const ref = core.node.ref(definition, encodeKey(key))
+      const draft = new Draft(core.node)
+      const stored = draft.read(ref)
+      if (stored === undefined) return core.deleted(core.node.loop.flushed, false)
+      if (hasUnique(definition)) {
+        const before = core.decode(definition, ref.storeKey, stored)
+        setUnique(draft, definition, ref.key, before, undefined)
+      }
+      draft.set(deleteOp(ref), ref.storeKey)
+      const fate = await core.node.proposer.propose(draft.transaction(), { ...options, deadlineMs })
+      return fate.verdict === 'committed' ? core.deleted(fate.position, true) : LOST
+    })
+  }
+
+  increment(key: Key, amounts: Amounts, options?: ModifyOptions<unknown>): Promise<Written<Row>> {
+    return this.#modify(key, { increment: checkAmounts(amounts) }, options)
+  }
+
+  decrement(key: Key, amounts: Amounts, options?: ModifyOptions<unknown>): Promise<Written<Row>> {
+    return this.#modify(key, { increment: negated(amounts) }, options)
+  }
+
+  min(key: Key, values: Fields, options?: ModifyOptions<unknown>): Promise<Written<Row>> {
+    return this.#modify(key, { min: values }, options)
+  }
+
+  max(key: Key, values: Fields, options?: ModifyOptions<unknown>): Promise<Written<Row>> {
+    return this.#modify(key, { max: values }, options)
+  }
+
+  append(key: Key, elements: Fields, options?: ModifyOptions<unknown>): Promise<Written<Row>> {
+    return this.#modify(key, { append: elements as { [field: string]: Value[] } }, options)
+  }
+
+  async patch(
+    key: Key,
+    fields: { readonly [field: string]: Value | undefined },
+    options?: ModifyOptions<unknown>,
+  ): Promise<Written<Row>> {
+    const covered = coveredNames(this.core)
+    if (Object.keys(fields).some((field) => covered.has(field)) && options?.create === undefined) {
+      return this.update(key, (row) => ({ ...row, ...fields }), options)
+    }
+    return this.#modify(key, patchOf(fields), options)
+  }
+
+  insertMany(
+    rows: Iterable<unknown>,
+    options: CallOptions = NO_OPTIONS,
+  ): Promise<RowResult<Written<Row>>[]> {
+    return bulk(rows, (row) => this.insert(row, options))
+  }
+
+  putMany(
+    rows: Iterable<unknown>,
+    options: CallOptions = NO_OPTIONS,
+  ): Promise<RowResult<Written<Row>>[]> {
+    return bulk(rows, (row) => this.put(row, options))
+  }
+
+  deleteMany(
+    keys: Iterable<Key>,
+    options: CallOptions = NO_OPTIONS,
+  ): Promise<RowResult<Deleted>[]> {
+    return bulk(keys, (key) => this.delete(key, options))
+  }
+
+  watch(options: WatchOptions = NO_OPTIONS): AsyncIterable<Change<Row, Key>> {
+    return watchTable(this.core, this.#snapshots, options)
+  }
+
+  async #write(
+    kind: 'insert' | 'put',
+    input: unknown,
+    options: WriteOptions,
+  ): Promise<Written<Row>> {
+    const { core } = this
+    const { node } = core
+    if (options.idempotencyKey !== undefined) {
+      const request = [kind, this.name, core.validate(input) as Value]
+      const expect = kind === 'insert' ? 'absent' : 'any'
+      return this.#once(request, options, (tx) => tx.put(core, input, expect))
+    }
+    return untilWon(node.env, `a write to ${this.name}`, options, async (deadlineMs) => {
+      const { definition, row, key, ref } = core.prepare(input)
+      const value = core.encode(row)
+      const unique = hasUnique(definition)
+      if (kind === 'put' && !unique) {
+        const op = putOp(definition, ref, row, value)
+        return this.#won(await node.proposer.propose(single(op), { ...options, deadlineMs }), row)
+      }
+      const draft = new Draft(node)
+      const stored = draft.read(ref)
+      if (kind === 'insert' && stored !== undefined) throw alreadyExists(this.name, key)
+      if (unique) {
+        const before =
+          stored === undefined ? undefined : core.decode(definition, ref.storeKey, stored)
+        setUnique(draft, definition, ref.key, before, row)
+      }
+      draft.set(putOp(definition, ref, row, value), ref.storeKey)
+      return this.#won(
+        await node.proposer.propose(draft.transaction(), { ...options, deadlineMs }),
+        row,
+      )
+    })
+  }
+
+  #won(fate: Fate, row: Row): Written<Row> | typeof LOST {
+    return fate.verdict === 'committed' ? this.core.written(fate.position, row) : LOST
+  }
+
+  async #modify(
+    key: Key,
+    modification: Modification,
+    options: ModifyOptions<unknown> = NO_OPTIONS,
+  ): Promise<Written<Row>> {
+    const { core } = this
+    const { node } = core
+    const full: Modification =
+      options.create === undefined
+        ? modification
+        : { ...modification, create: core.validate(options.create) as never }
+    checkModification(core, core.definition, key, full)
+    const body = encodeValue(full as Value)
+    const makesIndexed = full.create !== undefined && core.definition.indexes.length > 0
+    if (options.idempotencyKey !== undefined || makesIndexed) {
+      const request = ['modify', this.name, key as Value, full as Value]
+      return this.#once(request, options, (tx) => {
+        tx.modify(core, key, full)
+        const row = tx.get(core, key)
+        if (row === undefined) throw opRefused(this.name, key, 'NotFound', '')
+        return row
+      })
+    }
+    return untilWon(node.env, `an op on ${this.name}`, options, async (deadlineMs) => {
+      const op = modifyOp(core.ref(key), body)
+      const fate = await node.proposer.propose(single(op), { ...options, deadlineMs })
+      if (fate.verdict !== 'committed') return LOST
+      const result = fate.results.get(fate.ordinal)
+      if (result === undefined) throw new HoldfastError('Bug', 'a stateful op has no result')
+      if (!result.ok) throw opRefused(this.name, key, result.code, result.field)
+      return core.written(fate.position, decodeValue(result.value) as Row)
+    })
+  }
+
+  /** A write with an idempotency key: a transaction whose outcome is kept. */
+  async #once(
+    request: Value,
+    options: WriteOptions,
+    run: Parameters<Transactor['once']>[2],
+  ): Promise<Written<Row>> {
+    const { position, value } = await this.#transactor.once(request, options, run)
+    return this.core.written(position, value as Row)
+  }
+}
+
+type Amounts = { readonly [field: string]: number | bigint }
+type Fields = { readonly [field: string]: Value }
+
+function single(op: ReturnType<typeof putOp>): {
+  reads: readonly never[]
+  guard: undefined
+  ops: readonly [typeof op]
+} {
+  return { reads: [], guard: undefined, ops: [op] }
+}
+
+function checkAmounts(amounts: Amounts): Amounts {
+  for (const [field, amount] of Object.entries(amounts)) {
+    if (typeof amount !== 'bigint' && !Number.isFinite(amount)) {
+      throw new HoldfastError(
+        'InvalidArgument',
+        `the amount for ${field} is not a finite number or a bigint`,
+      )
+    }
+  }
+  return amounts
+}
+
+function negated(amounts: Amounts): Amounts {
+  return Object.fromEntries(
+    Object.entries(checkAmounts(amounts)).map(([field, amount]) => [field, -amount]),
+  )
+}
+
+/** Undefined does not survive encoding: fields to remove are named apart. */
+function patchOf(fields: { readonly [field: string]: Value | undefined }): Modification {
+  const remove = Object.keys(fields).filter((field) => fields[field] === undefined)
+  const patch = Object.fromEntries(
+    Object.entries(fields).filter(([, value]) => value !== undefined),
+  )
+  return remove.length === 0 ? { patch } : { patch, remove }
+}
+
+function coveredNames(core: TableCore): Set<string> {
+  const { key, indexes, ttl } = core.definition
+  return new Set([...key, ttl, ...indexes.flatMap(({ fields }) => fields)])
+}
+
+/** Runs each item on its own, some thousand at a time; results in their order. */
+async function bulk<I, T>(
+  items: Iterable<I>,
+  run: (item: I) => Promise<T>,
+): Promise<RowResult<T>[]> {
+  const results: RowResult<T>[] = []
+  let pending: Promise<RowResult<T>>[] = []
+  for (const item of items) {
+    pending.push(
+      run(item).then(
+        (value): RowResult<T> => ({ ok: true, value }),
+        (error: unknown): RowResult<T> => ({ ok: false, error: error as Error }),
+      ),
+    )
+    if (pending.length >= BULK_AT_ONCE) {
+      for (const result of await Promise.all(pending)) results.push(result)
+      pending = []
+    }
+  }
+  for (const result of await Promise.all(pending)) results.push(result)
+  return results
+}

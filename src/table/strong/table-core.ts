@@ -1,0 +1,189 @@
+/**
+ * What every operation on one table shares: its definition as it is now, its schema, and rows to and
+ * from bytes.
+ */
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { hex, type Bytes } from '../../core/bytes.ts'
+import { HoldfastError } from '../../core/errors.ts'
+import { encodeKey, type Key } from '../../core/key-codec.ts'
+import { LIMITS } from '../../core/limits.ts'
+import { encodeValue, type Value } from '../../core/value-codec.ts'
+import type { Position } from '../../log/log.ts'
+import { keyOfRow, type IndexDefinition, type TableDefinition } from '../../shard/definitions.ts'
+import { tableNamed } from '../../shard/log-state.ts'
+import { rowKey } from '../../shard/layout.ts'
+import type { Node, RowRef } from '../../shard/node.ts'
+import { decodeRow, rowVersionOf, type Row } from '../../shard/row-codec.ts'
+import type { StoreReader } from '../../store/store.ts'
+import type { Ack, Deleted, Durability, Written } from '../handles.ts'
+import { formatToken } from '../token.ts'
+
+export type Migrate = (row: Record<string, unknown>, from: number) => object
+
+export interface TableCode {
+  readonly schema: StandardSchemaV1 | undefined
+  readonly migrate: Migrate | undefined
+}
+
+export class TableCore {
+  readonly node: Node
+  readonly name: string
+  readonly code: TableCode
+
+  constructor(node: Node, name: string, code: TableCode) {
+    this.node = node
+    this.name = name
+    this.code = code
+  }
+
+  /** The definition that ops are made under now. Throws `UnknownTable` once it was dropped. */
+  get definition(): TableDefinition {
+    this.node.assertOpen()
+    const definition = tableNamed(this.node.loop.state, this.name)
+    if (definition === undefined) {
+      throw new HoldfastError('UnknownTable', `there is no table ${this.name}`, {
+        details: { table: this.name },
+      })
+    }
+    return definition
+  }
+
+  index(name: string): IndexDefinition {
+    const index = this.definition.indexes.find((known) => known.name === name)
+    if (index === undefined) {
+      throw new HoldfastError('UnknownIndex', `table ${this.name} has no index ${name}`, {
+        details: { table: this.name, index: name },
+      })
+    }
+    if (index.state !== 'ready') {
+      throw new HoldfastError('IndexNotReady', `index ${name} of ${this.name} is being built`, {
+        details: { table: this.name, index: name },
+      })
+    }
+    return index
+  }
+
+  /** The row as it is to be stored: checked by the schema, with its key. */
+  prepare(input: unknown): Prepared {
+    const row = this.validate(input)
+    const definition = this.definition
+    const key = keyOfRow(definition, row)
+    return { definition, row, key, ref: this.node.ref(definition, encodeKey(key)) }
+  }
+
+  /** Throws `InvalidRow` with the schema's issues. */
+  validate(input: unknown): Row {
+    const { schema } = this.code
+    let row = input
+    if (schema !== undefined) {
+      const result = schema['~standard'].validate(input)
+      if (result instanceof Promise) {
+        throw new HoldfastError(
+          'InvalidSchema',
+          `the schema of ${this.name} is asynchronous; rows are checked at once`,
+        )
+      }
+      if (result.issues !== undefined) throw this.#invalidRow(result.issues)
+      row = result.value
+    }
+    if (typeof row !== 'object' || row === null || Array.isArray(row) || row instanceof Date) {
+      throw new HoldfastError('InvalidRow', `${this.name}: a row is an object with fields`, {
+        details: { table: this.name },
+      })
+    }
+    return row as Row
+  }
+
+  #invalidRow(issues: readonly StandardSchemaV1.Issue[]): HoldfastError {
+    const listed = issues.map((issue) => ({
+      path: (issue.path ?? [])
+        .map((part) => String(typeof part === 'object' ? part.key : part))
+        .join('.'),
+      message: issue.message,
+    }))
+    const text = listed
+      .map(({ path, message }) => (path === '' ? message : `${path}: ${message}`))
+      .join('; ')
+    return new HoldfastError('InvalidRow', `${this.name}: ${text}`, {
+      details: { table: this.name, issues: listed },
+    })
+  }
+
+  /** Encodes a row. Throws `InvalidValue`, `RowTooLarge`. */
+  encode(row: Row): Bytes {
+    const value = encodeValue(row as Value)
+    if (value.length > LIMITS.rowBytes) {
+      throw new HoldfastError(
+        'RowTooLarge',
+        `a row of ${this.name} has ${value.length} bytes; the limit is ${LIMITS.rowBytes}`,
+        {
+          details: { table: this.name, bytes: value.length, limitBytes: LIMITS.rowBytes },
+        },
+      )
+    }
+    return value
+  }
+
+  ref(key: Key): RowRef {
+    const definition = this.definition
+    return this.node.ref(definition, encodeKey(key))
+  }
+
+  /** The stored row as this version's code sees it. */
+  decode(definition: TableDefinition, storeKey: Bytes, stored: Bytes): Row {
+    const version = rowVersionOf(stored)
+    const row = decodeRow(storeKey, stored)
+    const { migrate } = this.code
+    if (version >= definition.rowVersion || migrate === undefined) return row
+    return migrate(row, version) as Row
+  }
+
+  /** Reads one row of flushed state; the hot path of `get`. */
+  read(key: Key, reader: StoreReader): Row | undefined {
+    const definition = this.definition
+    const storeKey = rowKey(definition.id, encodeKey(key))
+    const stored = reader.get(storeKey)
+    return stored === undefined ? undefined : this.decode(definition, storeKey, stored)
+  }
+
+  written(position: Position, row: Row): Written<Row> {
+    return new Receipt(this.node, position, row)
+  }
+
+  deleted(position: Position, existed: boolean): Deleted {
+    const { durability, token } = new Receipt(this.node, position, undefined)
+    return { position, durability, token, existed }
+  }
+}
+
+export interface Prepared {
+  readonly definition: TableDefinition
+  readonly row: Row
+  readonly key: Key
+  readonly ref: RowRef
+}
+
+/** The token is made only when it is asked for. */
+class Receipt<R> implements Ack {
+  readonly position: Position
+  readonly row: R
+  readonly #node: Node
+
+  constructor(node: Node, position: Position, row: R) {
+    this.#node = node
+    this.position = position
+    this.row = row
+  }
+
+  get durability(): Durability {
+    return durabilityOf(this.#node)
+  }
+
+  get token(): string {
+    return formatToken(hex(this.#node.loop.state.identity), this.position)
+  }
+}
+
+export function durabilityOf(node: Node): Durability {
+  return node.store.durability === 'flushed' ? 'fsynced' : 'memory'
+}

@@ -1,0 +1,189 @@
+/**
+ * Transactions over any rows of any strong tables: optimistic, all or nothing, strictly
+ * serializable. Reads see flushed state and the transaction's own writes; what was read goes into
+ * the commit as its condition (S4).
+ */
+import { binaryString, type Bytes } from '../../core/bytes.ts'
+import { HoldfastError } from '../../core/errors.ts'
+import { encodeKey, type Key } from '../../core/key-codec.ts'
+import { decodeValue, encodeValue, type Value } from '../../core/value-codec.ts'
+import type { Op } from '../../log/entry-codec.ts'
+import { coveredFields, type TableDefinition } from '../../shard/definitions.ts'
+import { modify, touchedFields, type Modification } from '../../shard/modification.ts'
+import type { RowRef } from '../../shard/node.ts'
+import { BODY_HEADER_BYTES, type Row } from '../../shard/row-codec.ts'
+import { deleteOp, hasUnique, modifyOp, putOp, setUnique, type Draft } from './draft.ts'
+import { alreadyExists, notFound } from './refusals.ts'
+import type { TableCore } from './table-core.ts'
+import { replacement } from './updates.ts'
+
+export class StrongTransaction {
+  readonly draft: Draft
+  #closed = false
+
+  constructor(draft: Draft) {
+    this.draft = draft
+  }
+
+  /** After its function returned, a transaction's handles do nothing any more. */
+  close(): void {
+    this.#closed = true
+  }
+
+  assertOpen(): void {
+    if (this.#closed) {
+      throw new HoldfastError(
+        'TransactionClosed',
+        'this transaction is over; its handles cannot be used',
+      )
+    }
+  }
+
+  /** The row as the transaction sees it. */
+  get(core: TableCore, key: Key): Row | undefined {
+    this.assertOpen()
+    const definition = core.definition
+    return this.read(core, definition, this.draft.node.ref(definition, encodeKey(key)))
+  }
+
+  read(core: TableCore, definition: TableDefinition, ref: RowRef): Row | undefined {
+    const own = this.draft.ops.get(binaryString(ref.storeKey))
+    if (own?.kind === 'put') return decodeValue(own.body, BODY_HEADER_BYTES) as Row
+    if (own?.kind === 'delete') return undefined
+    const stored = this.draft.read(ref)
+    const row = stored === undefined ? undefined : core.decode(definition, ref.storeKey, stored)
+    if (own === undefined) return row
+    // Its own stateful ops become a plain write, now that their outcome is looked at.
+    return this.#resolve(core, definition, ref, row, own)
+  }
+
+  put(core: TableCore, input: unknown, expect: 'absent' | 'any'): Row {
+    this.assertOpen()
+    const { definition, row, key, ref } = core.prepare(input)
+    const looks = expect === 'absent' || hasUnique(definition)
+    const before = looks ? this.read(core, definition, ref) : undefined
+    if (expect === 'absent' && before !== undefined) throw alreadyExists(core.name, key)
+    this.#write(core, definition, ref, before, row)
+    return row
+  }
+
+  update(core: TableCore, key: Key, change: (row: Row) => unknown): Row {
+    this.assertOpen()
+    const definition = core.definition
+    const ref = this.draft.node.ref(definition, encodeKey(key))
+    const before = this.read(core, definition, ref)
+    if (before === undefined) throw notFound(core.name, key)
+    const changed = change(structuredCopy(core, before))
+    if (changed === undefined) return before
+    const row = replacement(core, definition, ref, changed)
+    this.#write(core, definition, ref, before, row)
+    return row
+  }
+
+  delete(core: TableCore, key: Key): boolean {
+    this.assertOpen()
+    const definition = core.definition
+    const ref = this.draft.node.ref(definition, encodeKey(key))
+    const before = this.read(core, definition, ref)
+    if (before === undefined) return false
+    if (hasUnique(definition)) setUnique(this.draft, definition, ref.key, before, undefined)
+    this.draft.set(deleteOp(ref), ref.storeKey)
+    return true
+  }
+
+  modify(core: TableCore, key: Key, modification: Modification): void {
+    this.assertOpen()
+    const definition = core.definition
+    const ref = this.draft.node.ref(definition, encodeKey(key))
+    checkModification(core, definition, key, modification)
+    const own = this.draft.ops.get(binaryString(ref.storeKey))
+    const makesRows = modification.create !== undefined && definition.indexes.length > 0
+    if (own === undefined && !makesRows) {
+      this.draft.set(modifyOp(ref, encodeValue(modification as Value)), ref.storeKey)
+      return
+    }
+    // Behind a write of its own, or where a new row needs index entries: evaluated here.
+    const before = this.read(core, definition, ref)
+    const outcome = modify(before, modification)
+    if (outcome.ok) this.#write(core, definition, ref, before, core.validate(outcome.row))
+  }
+
+  /** Rows of `table` that the transaction itself wrote: undefined where it deleted. */
+  ownRows(
+    core: TableCore,
+  ): Map<string, { readonly storeKey: Bytes; readonly row: Row | undefined }> {
+    const definition = core.definition
+    const rows = new Map<string, { storeKey: Bytes; row: Row | undefined }>()
+    for (const [name, op] of [...this.draft.ops]) {
+      if (op.table !== definition.id) continue
+      const ref = this.draft.node.ref(definition, op.key)
+      rows.set(name, { storeKey: ref.storeKey, row: this.read(core, definition, ref) })
+    }
+    return rows
+  }
+
+  /** Names of the rows it touched, for latches. */
+  names(): string[] {
+    const { reads, ops } = this.draft.transaction()
+    const names = ops.map((op) => `${op.hi}.${op.lo}`)
+    for (const read of reads) if (read.kind === 'point') names.push(`${read.hi}.${read.lo}`)
+    return names
+  }
+
+  #write(
+    core: TableCore,
+    definition: TableDefinition,
+    ref: RowRef,
+    before: Row | undefined,
+    row: Row,
+  ): void {
+    const value = core.encode(row)
+    if (hasUnique(definition)) setUnique(this.draft, definition, ref.key, before, row)
+    this.draft.set(putOp(definition, ref, row, value), ref.storeKey)
+  }
+
+  #resolve(
+    core: TableCore,
+    definition: TableDefinition,
+    ref: RowRef,
+    row: Row | undefined,
+    own: Op,
+  ): Row | undefined {
+    const outcome = modify(row, decodeValue(own.body) as Modification)
+    if (!outcome.ok) {
+      this.draft.ops.delete(binaryString(ref.storeKey))
+      return row
+    }
+    this.#write(core, definition, ref, row, outcome.row)
+    return outcome.row
+  }
+}
+
+/** Throws `IndexedField` for fields that only `update` may change, and for what cannot be stored. */
+export function checkModification(
+  core: TableCore,
+  definition: TableDefinition,
+  key: Key,
+  modification: Modification,
+): void {
+  const covered = coveredFields(definition)
+  const field = touchedFields(modification).find((name) => covered.has(name))
+  if (field !== undefined) {
+    throw new HoldfastError(
+      'IndexedField',
+      `${core.name}: field ${field} is part of the key, of an index or the time to live`,
+      {
+        details: { table: core.name, field },
+      },
+    )
+  }
+  if (modification.create === undefined) return
+  const prepared = core.prepare(modification.create)
+  if (Buffer.compare(prepared.ref.key, encodeKey(key)) !== 0) {
+    throw new HoldfastError('InvalidArgument', `${core.name}: the row to create has another key`)
+  }
+}
+
+function structuredCopy(core: TableCore, row: Row): Row {
+  return decodeValue(core.encode(row)) as Row
+}

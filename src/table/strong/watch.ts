@@ -1,0 +1,109 @@
+/**
+ * Feeds of one table (S12): its changes in the order of the log, without gaps, from a token, from
+ * now, from the oldest kept, or behind a snapshot of the rows there are.
+ *
+ *   from: 'snapshot'   rows as of position p ──▶ changes at p+1, p+2, ...
+ *
+ * Nothing is handed out before it is flushed (S6).
+ */
+import { hex, type Bytes } from '../../core/bytes.ts'
+import { HoldfastError } from '../../core/errors.ts'
+import { decodeKey, type Key } from '../../core/key-codec.ts'
+import type { Position } from '../../log/log.ts'
+import { changesAt } from '../../shard/feed.ts'
+import { statePosition } from '../../shard/apply-loop.ts'
+import { ROW_KEY_AT } from '../../shard/layout.ts'
+import type { Row } from '../../shard/row-codec.ts'
+import type { Change, WatchOptions } from '../handles.ts'
+import { formatToken, parseToken, type Token } from '../token.ts'
+import { planWalk, readSlice } from './query.ts'
+import type { Snapshots } from './snapshots.ts'
+import type { TableCore } from './table-core.ts'
+
+const SLICE = 256
+
+export async function* watchTable(
+  core: TableCore,
+  snapshots: Snapshots,
+  options: WatchOptions,
+): AsyncGenerator<Change<Row, Key>, undefined, undefined> {
+  const { node } = core
+  const { loop } = node
+  const table = core.definition.id
+  const identity = hex(loop.state.identity)
+  if (options.after !== undefined && options.from !== undefined) {
+    throw new HoldfastError(
+      'InvalidArgument',
+      'a feed starts either after a token or from a named place',
+    )
+  }
+  let token: Token = { position: loop.flushed, ordinal: Number.POSITIVE_INFINITY }
+  if (options.after !== undefined) token = parseToken(node, options.after)
+  if (options.from === 'start') {
+    token = { position: Math.max(0, loop.state.trimmed - 1), ordinal: Number.POSITIVE_INFINITY }
+  }
+  if (options.from === 'snapshot') {
+    const position = yield* rowsOf(core, snapshots, identity)
+    token = { position, ordinal: Number.POSITIVE_INFINITY }
+  }
+  // A token in the middle of an entry goes on inside it.
+  let position = token.ordinal === Number.POSITIVE_INFINITY ? token.position + 1 : token.position
+  for (; ; position++) {
+    if (position > loop.flushed) await nextFlush(core, position, options.signal)
+    core.node.assertOpen()
+    for (const change of changesAt(node, position, (id) => id === table)) {
+      if (position === token.position && change.ordinal <= token.ordinal) continue
+      options.signal?.throwIfAborted()
+      yield {
+        kind: change.kind,
+        key: change.key,
+        row: change.row,
+        position,
+        token: formatToken(identity, position, change.ordinal),
+      }
+    }
+    if (position % SLICE === 0 && position < loop.flushed) await node.pause()
+  }
+}
+
+/** The rows of one moment; returns the position of that moment. */
+async function* rowsOf(
+  core: TableCore,
+  snapshots: Snapshots,
+  identity: string,
+): AsyncGenerator<Change<Row, Key>, Position, undefined> {
+  const held = snapshots.take(undefined)
+  try {
+    // The snapshot's own record says where it stands: it may be newer than what was reported.
+    const position = statePosition(held.reader)
+    const walk = planWalk(core, {})
+    let after: Bytes | undefined
+    for (;;) {
+      const slice = readSlice(core, snapshots.reader(held.id), walk, after, SLICE)
+      for (const { storeKey, row } of slice) {
+        const key = decodeKey(storeKey, ROW_KEY_AT)
+        yield { kind: 'row', key, row, position, token: formatToken(identity, position) }
+      }
+      after = slice.at(-1)?.at
+      if (slice.length < SLICE) return position
+    }
+  } finally {
+    snapshots.drop(held.id)
+  }
+}
+
+/** Resolves once `position` is flushed; rejects when the signal aborts or the node stops first. */
+function nextFlush(
+  core: TableCore,
+  position: Position,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const reached = core.node.reached(position)
+  if (signal === undefined) return reached
+  signal.throwIfAborted()
+  return new Promise((resolve, reject) => {
+    const abort = (): void => reject(signal.reason as Error)
+    signal.addEventListener('abort', abort, { once: true })
+    reached.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+  })
+}
