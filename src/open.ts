@@ -7,10 +7,13 @@ import { systemEnv, systemProcess } from './core/system-env.ts'
 import { openLocalLog } from './log/local-log.ts'
 import type { Retention } from './shard/janitor.ts'
 import { Node, SHARDS_DEFAULT } from './shard/node.ts'
+import { FolderSocket } from './server/folder-socket.ts'
+import { operations, type Operations } from './server/operations.ts'
 import { claimFolder, type Claim } from './store/folder-claim.ts'
 import { openLmdbStore } from './store/lmdb-store.ts'
 import { openMemoryStore } from './store/memory-store.ts'
 import type { Store } from './store/store.ts'
+import type { AnyDatabase } from './server/any-rows.ts'
 import { openDatabase, type Database } from './table/database.ts'
 import type { TableDefinitions } from './table/schema.ts'
 import type { SchemaProgress } from './table/schema-work.ts'
@@ -51,6 +54,29 @@ export type OpenOptions<T extends TableDefinitions> = Common<T> &
 export async function open<const T extends TableDefinitions = Record<never, never>>(
   options: OpenOptions<T> = {},
 ): Promise<Database<T>> {
+  const { db } = await openServed(options)
+  return db
+}
+
+/** What the command needs of this machine, whoever has the folder open. */
+export { systemEnv } from './core/system-env.ts'
+export { connectToHolder, folderHolder, type Holder } from './store/folder-claim.ts'
+
+/** Opens the folder's store by itself, for reading alone, beside whoever has it open. */
+export function openStoreToRead(dir: string): Store {
+  return openLmdbStore({ dir, readOnly: true })
+}
+
+export interface Served<T extends TableDefinitions> {
+  readonly db: Database<T>
+  /** What other processes can ask for through the folder's socket. */
+  readonly operations: Operations
+}
+
+/** Opens a database as `open` does, and hands out what it serves to other processes. */
+export async function openServed<const T extends TableDefinitions = Record<never, never>>(
+  options: OpenOptions<T>,
+): Promise<Served<T>> {
   const shards = options.shards ?? SHARDS_DEFAULT
   if (!Number.isInteger(shards) || shards < 1 || shards > LIMITS.shards) {
     throw new HoldfastError(
@@ -70,6 +96,7 @@ export async function open<const T extends TableDefinitions = Record<never, neve
   try {
     return await start(options, shards, openLmdbStore({ dir }), claim)
   } catch (cause) {
+    claim.serve((connection) => connection.destroy())
     await claim.release()
     throw cause
   }
@@ -80,8 +107,9 @@ async function start<T extends TableDefinitions>(
   shards: number,
   store: Store,
   claim: Claim | undefined,
-): Promise<Database<T>> {
+): Promise<Served<T>> {
   let node: Node | undefined
+  let socket: FolderSocket | undefined
   try {
     node = new Node({ env: systemEnv, store, openLog: openLocalLog, retention: options.retention })
     await node.start(shards)
@@ -89,9 +117,18 @@ async function start<T extends TableDefinitions>(
       node,
       dir: claim?.dir,
       onProgress: options.onProgress,
-      release: () => claim?.release() ?? Promise.resolve(),
+      release: () => {
+        socket?.close()
+        return claim?.release() ?? Promise.resolve()
+      },
     }
-    return await openDatabase<T>(parts, (options.tables ?? {}) as T)
+    const db = await openDatabase<T>(parts, (options.tables ?? {}) as T)
+    const served = { db, operations: operations(db as unknown as AnyDatabase, systemEnv) }
+    if (claim !== undefined) {
+      const folderSocket = (socket = new FolderSocket(served.operations, systemEnv))
+      claim.serve((connection) => folderSocket.accept(connection))
+    }
+    return served
   } catch (cause) {
     if (node === undefined) await store.close()
     else await node.close()

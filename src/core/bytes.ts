@@ -43,8 +43,13 @@ export function concatBytes(...parts: readonly Bytes[]): Bytes {
 
 /** The bytes as a string of one char a byte: a Map key. */
 export function binaryString(bytes: Bytes): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
+  return latin1.call(bytes, 0, bytes.length)
 }
+
+/** Buffer's own, which any bytes can be given to; not in its typings. */
+const latin1 = (
+  Buffer.prototype as unknown as { latin1Slice: (start: number, end: number) => string }
+).latin1Slice
 
 /**
  * The least byte string greater than every string that starts with `prefix`, or undefined when

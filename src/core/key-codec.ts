@@ -52,7 +52,17 @@ const floatBytes = new Uint8Array(float.buffer)
 export function encodeKey(key: Key, maxBytes: number = LIMITS.keyBytes): Bytes {
   assert(maxBytes <= LIMITS.storeKeyBytes, 'a key is at most a store key')
   const end = writeKey(key, scratch, 0, maxBytes, 0)
-  return Uint8Array.prototype.slice.call(scratch.subarray(0, end)) as Bytes
+  const out = Buffer.allocUnsafe(end)
+  for (let i = 0; i < end; i++) out[i] = scratch[i] as number
+  return out
+}
+
+/** Bytes that `encodeKeyInto` may touch behind `at`, whatever the key. */
+export const KEY_ROOM: number = 2 * LIMITS.storeKeyBytes + 16
+
+/** Encodes `key` into `out` from `at` on, which has `KEY_ROOM` there; returns where it ends. */
+export function encodeKeyInto(out: Buffer, at: number, key: Key): number {
+  return writeKey(key, out, at, at + LIMITS.keyBytes, 0)
 }
 
 /** Decodes one key. Throws `RangeError` on bytes that no key has: the caller names the damage. */

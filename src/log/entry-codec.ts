@@ -129,12 +129,16 @@ const NO_ADDS: readonly IndexAdd[] = []
 const NO_READS: readonly Read[] = []
 const writer = new ByteWriter(LIMITS.entryBytes)
 
-/** The first bytes of a key or index value, padded with zeros: order-preserving (S4). */
+/**
+ * The first bytes of a key or index value: order-preserving (S4). A shorter one stands for itself
+ * padded with zeros, and is written so.
+ */
 export function prefixOf(bytes: Bytes): Bytes {
-  if (bytes.length >= PREFIX_BYTES) return bytes.subarray(0, PREFIX_BYTES)
-  const prefix = new Uint8Array(PREFIX_BYTES)
-  prefix.set(bytes)
-  return prefix
+  return bytes.length <= PREFIX_BYTES ? bytes : bytes.subarray(0, PREFIX_BYTES)
+}
+
+function writePrefix(prefix: Bytes): void {
+  for (let i = 0; i < PREFIX_BYTES; i++) writer.u8(prefix[i] ?? 0)
 }
 
 /** Bytes that an op takes in an entry, at most. */
@@ -154,6 +158,12 @@ export function encodeControl(identity: Bytes, entry: Exclude<Entry, { kind: 'ba
   return finishFrame()
 }
 
+/**
+ * What frames made in this process decode to: a frame's bytes do not change, so decoding its own
+ * would give what it was made of. By the frame itself, so that other bytes are always decoded.
+ */
+const MADE_HERE = new WeakMap<Bytes, Batch>()
+
 /** Encodes and digests a batch. The caller kept it below the limit. */
 export function encodeBatch(identity: Bytes, draft: BatchDraft): { frame: Bytes; digest: Bytes } {
   startFrame(identity, 'batch')
@@ -171,7 +181,16 @@ export function encodeBatch(identity: Bytes, draft: BatchDraft): { frame: Bytes;
   assert(writer.length <= LIMITS.entryBytes, () => `an entry has ${writer.length} bytes`)
   const digested = digest(writer.buffer.subarray(digestAt + DIGEST_BYTES, writer.length))
   writer.buffer.set(digested, digestAt)
-  return { frame: finishFrame(), digest: digested }
+  const frame = finishFrame()
+  const { carried, nonce: _, ...rest } = draft
+  const { position, entryChain, decisionChain } = carried
+  MADE_HERE.set(frame, {
+    ...rest,
+    kind: 'batch',
+    carried: { position, entryChain, decisionChain },
+    digest: digested,
+  })
+  return { frame, digest: digested }
 }
 
 function writeBody(draft: BatchDraft): void {
@@ -180,12 +199,16 @@ function writeBody(draft: BatchDraft): void {
   const tables = new Map<string, number>()
   const tableList: Op[] = []
   const groups = new Map<number, Op[]>()
+  let last: Op | undefined
   for (const transaction of draft.transactions) {
     for (const op of transaction.ops) {
-      const name = `${op.table}.${op.version}`
-      if (!tables.has(name)) {
-        tables.set(name, tableList.length)
-        tableList.push(op)
+      if (last === undefined || last.table !== op.table || last.version !== op.version) {
+        const name = `${op.table}.${op.version}`
+        if (!tables.has(name)) {
+          tables.set(name, tableList.length)
+          tableList.push(op)
+        }
+        last = op
       }
       const group = groups.get(op.shard)
       if (group === undefined) groups.set(op.shard, [op])
@@ -199,7 +222,7 @@ function writeBody(draft: BatchDraft): void {
   }
   const base = draft.carried.position
   writer.varint(draft.transactions.length)
-  let last: Op | undefined
+  last = undefined
   let lastIndex = 0
   for (const transaction of draft.transactions) {
     writeReads(transaction, base)
@@ -245,8 +268,8 @@ function writeReads(transaction: Transaction, base: Position): void {
         writer.u8(1)
         writer.u32(read.table)
         writer.varint(read.index)
-        writer.bytes(read.low)
-        writer.bytes(read.high)
+        writePrefix(read.low)
+        writePrefix(read.high)
         writer.varint(read.at.length)
         for (const position of read.at) writePosition(position, base)
         break
@@ -270,13 +293,13 @@ function writeOp(op: Op, table: number, base: Position): void {
   writer.u8(op.shard)
   writer.u32(op.hi)
   writer.u32(op.lo)
-  writer.bytes(op.prefix)
+  writePrefix(op.prefix)
   if (op.readAt >= 0) writePosition(op.readAt, base)
   if (op.adds.length > 0) {
     writer.varint(op.adds.length)
     for (const add of op.adds) {
       writer.varint(add.index)
-      writer.bytes(add.prefix)
+      writePrefix(add.prefix)
     }
   }
   writer.varint(op.key.length)
@@ -307,6 +330,8 @@ function writeGroups(groups: ReadonlyMap<number, readonly Op[]>): void {
  */
 export function decodeEntry(frame: Bytes, identity: Bytes | undefined): Entry | undefined {
   if (!isOurs(frame, identity)) return undefined
+  const made = MADE_HERE.get(frame)
+  if (made !== undefined) return made
   const reader = new ByteReader(frame, 20)
   const format = reader.u8()
   const kind = ENTRY_KINDS[reader.u8()]

@@ -20,6 +20,9 @@ class LocalLog implements Log {
   readonly #store: StoreReader
   #last: Position
   #follower: LogFollower | undefined
+  /** Placed, and not delivered yet. */
+  readonly #due: { readonly position: Position; readonly frame: Bytes }[] = []
+  #delivering = false
   #closed = false
 
   constructor(store: StoreReader, last: Position) {
@@ -36,8 +39,21 @@ class LocalLog implements Log {
     const follower = this.#follower
     assert(follower !== undefined, 'a local log is followed before it is appended to')
     const position = ++this.#last
-    follower.entry(position, frame)
+    this.#due.push({ position, frame })
+    if (!this.#delivering) this.#deliver(follower)
     return Promise.resolve({ position })
+  }
+
+  /** One after another: what the follower appends while it is told of an entry comes behind it. */
+  #deliver(follower: LogFollower): void {
+    this.#delivering = true
+    try {
+      for (let due = this.#due.shift(); due !== undefined; due = this.#due.shift()) {
+        if (this.#follower === follower) follower.entry(due.position, due.frame)
+      }
+    } finally {
+      this.#delivering = false
+    }
   }
 
   follow(from: Position, follower: LogFollower): Unfollow {

@@ -26,6 +26,7 @@ import {
   emptyState,
   encodeDefinitions,
   encodeState,
+  recordPosition,
   type LogState,
 } from './log-state.ts'
 import { ShardStats } from './shard-stats.ts'
@@ -91,6 +92,17 @@ export class ApplyLoop implements ApplyTarget {
   /** The last position whose effects are flushed: what reads see is at least this new. */
   get flushed(): Position {
     return this.#flushed
+  }
+
+  /**
+   * The position of the state that reads in this step see: a store may show a batch that is durable
+   * before it reports it. What a transaction read is dated by this, never by `flushed`: a state that
+   * is newer than its date could not be told from the one before it (S4).
+   */
+  visible(): Position {
+    if (this.#flushed === this.state.position) return this.#flushed
+    const record = this.store.get(STATE_KEY)
+    return record === undefined ? 0 : recordPosition(record)
   }
 
   get halted(): HoldfastError | undefined {

@@ -6,8 +6,10 @@
 import {
   afterPrefix,
   binaryString,
+  compareBytes,
   copied,
   copyBytes,
+  EMPTY,
   equalBytes,
   hex,
   type Bytes,
@@ -65,6 +67,7 @@ export interface CheckReport {
 
 const PROBLEMS_LISTED = 100
 const SLICE = 1_000
+const CHANGE_KEY_BYTES = 7
 
 export interface CheckOptions {
   /** Called between slices: may wait, to let others have a turn. */
@@ -90,7 +93,6 @@ class Check {
   #rows = 0
   #indexEntries = 0
   #entries = 0
-  readonly #missingRecords = new Set<number>()
 
   constructor(reader: StoreReader, options: CheckOptions) {
     this.#reader = reader
@@ -107,7 +109,8 @@ class Check {
       await this.#checkIndexSpace(state)
       await this.#checkLog(state)
     }
-    await this.#checkStrays()
+    this.#checkStrays()
+    await this.#checkKeys()
     return {
       ok: this.#count === 0,
       position: state?.position ?? 0,
@@ -129,7 +132,7 @@ class Check {
     return this.#attempt('meta', () => decodeState(record, definitions))
   }
 
-  /** Every row: intact, in its own shard, found by its key; summed up by table and shard. */
+  /** Every row: intact, in its own shard; summed up by table and shard. */
   async #checkRows(state: LogState, tables: Map<number, Live>): Promise<Map<string, ShardStat>> {
     const stats = new Map<string, ShardStat>()
     await this.#walk(ROW_SPACE, (key, value) => {
@@ -152,10 +155,6 @@ class Check {
       let stat = stats.get(name)
       if (stat === undefined) stats.set(name, (stat = emptyStat()))
       addRow(stat, rowCheck(value), value.length)
-    })
-    await this.#walk(ROW_SPACE, (key) => {
-      if (this.#reader.get(key) === undefined)
-        this.#report(`row ${hex(key)}`, 'is walked over but not found by its key')
     })
     return stats
   }
@@ -270,6 +269,7 @@ class Check {
     let chain: Bytes = new Uint8Array(DIGEST_BYTES)
     const whole = state.trimmed === 0
     let chunks = 0
+    const decided = new Set<number>()
     for (let position = start; position <= state.position; position++) {
       const frame = readEntry(this.#reader, position)
       if (frame === undefined) {
@@ -277,13 +277,10 @@ class Check {
         continue
       }
       this.#entries++
-      chunks += this.#reader.scan(
-        { gte: entryKey(position, 0), lt: entryKey(position + 1, 0) },
-        () => undefined,
-      )
+      chunks += this.#checkChunks(position)
       if (whole) chain = digest(chain, frame)
       const entry = this.#attempt(`entry ${position}`, () => decodeEntry(frame, state.identity))
-      if (entry?.kind === 'batch' && entry.transactions.length > 0) this.#checkRecord(position)
+      if (entry?.kind === 'batch' && entry.transactions.length > 0) decided.add(position)
       if (position % SLICE === 0) await this.#options.pause?.()
     }
     if (whole && !equalBytes(chain, state.entryChain)) {
@@ -295,30 +292,41 @@ class Check {
       () => undefined,
     )
     if (stray !== chunks) this.#report('log', `has ${stray} chunks; its entries have ${chunks}`)
+    await this.#checkRecords(state, decided)
   }
 
-  #checkRecord(position: number): void {
-    const key = Buffer.alloc(7)
-    key[0] = CHANGE_SPACE
-    key.writeUIntBE(position, 1, 6)
-    const record = copied(this.#reader.get(key))
+  /** The chunks of an entry are numbered without a gap. */
+  #checkChunks(position: number): number {
+    let chunk = 0
+    const range = { gte: entryKey(position, 0), lt: entryKey(position + 1, 0) }
+    return this.#reader.scan(range, (key) => {
+      if (!equalBytes(key, entryKey(position, chunk++)))
+        this.#report(`entry ${position}`, `has a chunk under a damaged key ${hex(key)}`)
+    })
+  }
+
+  /** Each entry that decided something has a record of it, and there are no others. */
+  async #checkRecords(state: LogState, decided: Set<number>): Promise<void> {
+    await this.#walk(CHANGE_SPACE, (key, value) => {
+      const where = `record ${hex(key)}`
+      if (key.length !== CHANGE_KEY_BYTES) {
+        this.#report(where, 'has a damaged key')
+        return
+      }
+      const position = changePosition(key)
+      this.#attempt(where, () => decodeChangeRecord(position, value))
+      // Those of trimmed entries go when the janitor comes by.
+      if (!decided.delete(position) && position >= state.trimmed)
+        this.#report(where, 'has no entry that decided anything')
+    })
+    const [first] = decided
     // A batch that was not admitted has none; what it decided is in the chain.
-    if (record === undefined) {
-      this.#missingRecords.add(position)
-      return
-    }
-    this.#attempt(`record ${position}`, () => decodeChangeRecord(position, record))
+    if (first !== undefined)
+      this.#report(`record ${first}`, `the records of ${decided.size} decisions are missing`)
   }
 
-  /** Keys in no space of ours, and records of decisions without an entry. */
-  async #checkStrays(): Promise<void> {
-    if (this.#missingRecords.size > 0) {
-      const [first] = this.#missingRecords
-      this.#report(
-        `record ${first}`,
-        `the records of ${this.#missingRecords.size} decisions are missing`,
-      )
-    }
+  /** Keys in no space of ours. */
+  #checkStrays(): void {
     const spaces = [META_SPACE, ENTRY_SPACE, CHANGE_SPACE, STATS_SPACE, ROW_SPACE, INDEX_SPACE]
     let gte: Bytes = Uint8Array.of(0)
     for (const space of [...spaces, 0x100]) {
@@ -336,11 +344,21 @@ class Check {
         }
       },
     )
-    let newest = 0
-    await this.#walk(CHANGE_SPACE, (key) => {
-      newest = Math.max(newest, key.length === 7 ? changePosition(key) : Number.POSITIVE_INFINITY)
+  }
+
+  /** Keys are in order, and each that is walked over is found: inner pages are sound too. */
+  async #checkKeys(): Promise<void> {
+    let last: Bytes | undefined
+    await this.#slices({ gte: EMPTY, lt: undefined }, (slice) => {
+      for (const { key, value } of slice) {
+        const found = this.#reader.get(key)
+        if (found === undefined || !equalBytes(found, value))
+          this.#report(`key ${hex(key)}`, 'is walked over but not found')
+        if (last !== undefined && compareBytes(last, key) >= 0)
+          this.#report(`key ${hex(key)}`, 'is not in its place')
+        last = key
+      }
     })
-    if (newest === Number.POSITIVE_INFINITY) this.#report('records', 'one has a damaged key')
   }
 
   /** Visits every key of a space, with borrowed bytes that the visitor may look up others by. */

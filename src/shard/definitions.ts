@@ -144,7 +144,8 @@ export function indexEntries(
   return entries
 }
 
-function fitValue(
+/** As `indexValue`, but undefined for a value that no index can hold. */
+export function fitValue(
   definition: TableDefinition,
   index: IndexDefinition,
   row: Row,

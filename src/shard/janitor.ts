@@ -4,7 +4,7 @@
  */
 import { copyBytes, afterPrefix, type Bytes } from '../core/bytes.ts'
 import type { Cancel, Env } from '../core/env.ts'
-import { isHoldfastError } from '../core/errors.ts'
+import { isHoldfastError, type HoldfastError } from '../core/errors.ts'
 import { entryKey, edgeEntry, readEntry, trimEntries } from '../log/entry-store.ts'
 import { decodeEntry } from '../log/entry-codec.ts'
 import type { Position } from '../log/log.ts'
@@ -64,7 +64,8 @@ export class Janitor {
 
   /** One round now: trims what is past its retention, removes what was dropped. */
   run(): Promise<void> {
-    this.#running = this.#running.then(() => this.#round())
+    // A round that failed does not keep the next one from its work.
+    this.#running = this.#running.catch(ignore).then(() => this.#round())
     return this.#running
   }
 
@@ -76,8 +77,11 @@ export class Janitor {
         this.run().then(
           () => this.#later(),
           (cause: unknown) => {
-            // A halted or closed node has no upkeep; anything else is a defect that must show.
-            if (!isHoldfastError(cause, 'Closed', 'Halted')) this.#node.loop.halt(cause)
+            // A halted or closed node has no upkeep, a busy one has it later; anything else is a
+            // defect that must show.
+            if (this.#stopped || this.#node.loop.halted !== undefined) return
+            if (isHoldfastError(cause) && isPassing(cause)) this.#later()
+            else this.#node.loop.halt(cause)
           },
         )
       },
@@ -208,3 +212,10 @@ export class Janitor {
     return orphans
   }
 }
+
+/** Refused for a while, as a busy node does. */
+function isPassing({ kind }: HoldfastError): boolean {
+  return kind === 'retryable' || kind === 'unknown-outcome'
+}
+
+const ignore = (): void => undefined

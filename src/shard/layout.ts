@@ -13,6 +13,7 @@
  * header (docs/adr/0004).
  */
 import type { Bytes } from '../core/bytes.ts'
+import { encodeKeyInto, KEY_ROOM, type Key } from '../core/key-codec.ts'
 import type { Position } from '../log/log.ts'
 
 export const META_SPACE = 0x01
@@ -25,6 +26,10 @@ export const INDEX_SPACE = 0x11
 export const ROW_KEY_AT = 5
 /** Bytes before the value in an index entry's store key. */
 export const INDEX_VALUE_AT = 7
+
+const scratch = Buffer.allocUnsafeSlow(ROW_KEY_AT + KEY_ROOM)
+/** Views of the scratch by length: making one costs as much as encoding a key. */
+const views: Bytes[] = []
 
 export function metaKey(name: string): Bytes {
   return Buffer.concat([Uint8Array.of(META_SPACE), Buffer.from(name, 'utf8')])
@@ -54,6 +59,22 @@ export function rowKey(table: number, key: Bytes): Bytes {
   writeTable(out, ROW_SPACE, table)
   out.set(key, ROW_KEY_AT)
   return out
+}
+
+/** As `rowKey` over the encoded `key`, in one piece of memory. */
+export function encodeRowKey(table: number, key: Key): Bytes {
+  const end = encodeKeyInto(scratch, ROW_KEY_AT, key)
+  const out = Buffer.allocUnsafe(end)
+  writeTable(out, ROW_SPACE, table)
+  for (let i = ROW_KEY_AT; i < end; i++) out[i] = scratch[i] as number
+  return out
+}
+
+/** As `encodeRowKey`, in memory that the next call overwrites: for a look-up, nothing else. */
+export function borrowRowKey(table: number, key: Key): Bytes {
+  const end = encodeKeyInto(scratch, ROW_KEY_AT, key)
+  writeTable(scratch, ROW_SPACE, table)
+  return (views[end] ??= scratch.subarray(0, end))
 }
 
 export function indexKey(table: number, index: number, value: Bytes, key: Bytes): Bytes {

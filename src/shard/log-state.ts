@@ -64,6 +64,14 @@ export function tableNamed(state: LogState, name: string): TableDefinition | und
 
 const writer = new ByteWriter()
 
+/** Where the position lies in a record: behind its checksum, its format and the identity. */
+const POSITION_AT = 5 + DIGEST_BYTES
+
+/** The position that a record of `encodeState` stands at, without decoding the rest of it. */
+export function recordPosition(record: Bytes): Position {
+  return new ByteReader(record, POSITION_AT).varint()
+}
+
 /** Everything but the definitions, which have a record of their own. */
 export function encodeState(state: LogState): Bytes {
   writer.reset()

@@ -6,6 +6,7 @@ import type { Bytes } from '../core/bytes.ts'
 import { hex } from '../core/bytes.ts'
 import { turn, type Env } from '../core/env.ts'
 import { HoldfastError } from '../core/errors.ts'
+import type { Key } from '../core/key-codec.ts'
 import { digest64, DIGEST_BYTES, type Digest64 } from '../core/hash.ts'
 import { encodeControl, prefixOf } from '../log/entry-codec.ts'
 import type { Log, Position } from '../log/log.ts'
@@ -13,7 +14,7 @@ import type { Store } from '../store/store.ts'
 import { ApplyLoop } from './apply-loop.ts'
 import { HIDDEN_TABLES, shardOfBytes, shardOfKey, type TableDefinition } from './definitions.ts'
 import { Janitor, type Retention } from './janitor.ts'
-import { rowKey, ROW_KEY_AT } from './layout.ts'
+import { encodeRowKey, rowKey, ROW_KEY_AT } from './layout.ts'
 import { Proposer } from './proposer.ts'
 
 export interface NodeOptions {
@@ -96,22 +97,32 @@ export class Node {
   }
 
   ref(definition: TableDefinition, key: Bytes): RowRef {
+    return this.#refOf(definition, rowKey(definition.id, key))
+  }
+
+  refOfKey(definition: TableDefinition, key: Key): RowRef {
+    return this.#refOf(definition, encodeRowKey(definition.id, key))
+  }
+
+  #refOf(definition: TableDefinition, storeKey: Bytes): RowRef {
     const table = definition.id
     const { shards } = this.loop.state
+    const key = storeKey.subarray(ROW_KEY_AT)
+    const shard =
+      table >= HIDDEN_TABLES
+        ? shardOfBytes(key, 0, key.length, shards)
+        : shardOfKey(definition, key, shards)
     digest64(key, 0, key.length, table, scratch)
-    const storeKey = rowKey(table, key)
+    const { hi, lo } = scratch
     return {
       table,
       version: definition.version,
-      shard:
-        table >= HIDDEN_TABLES
-          ? shardOfBytes(key, 0, key.length, shards)
-          : shardOfKey(definition, key, shards),
-      key: storeKey.subarray(ROW_KEY_AT),
+      shard,
+      key,
       storeKey,
-      prefix: prefixOf(storeKey.subarray(ROW_KEY_AT)),
-      hi: scratch.hi,
-      lo: scratch.lo,
+      prefix: prefixOf(key),
+      hi,
+      lo,
     }
   }
 

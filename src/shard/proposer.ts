@@ -3,8 +3,10 @@
  * entries to the log under its session (S3), and settles each caller once the fate of its
  * transaction was read back and flushed.
  *
- * A full entry is sealed as soon as it is full; one that is not full waits while two are on their
- * way: so a lone caller waits for nobody, and under load the cost of a flush is shared.
+ * A full entry is sealed as soon as it is full. What is not full is sealed at the end of the turn,
+ * together with the full ones of that turn, or, when entries of an earlier turn are on their way,
+ * once those are flushed: so a lone caller waits for nobody, and under load a flush is shared by all
+ * who came during the one before.
  */
 import { assert } from '../core/assert.ts'
 import { equalBytes, hex, type Bytes } from '../core/bytes.ts'
@@ -57,9 +59,8 @@ interface Sealed {
   readonly waiting: readonly Waiting[]
 }
 
-/** Entries that may be on their way, and how many of them may be sealed before they are full. */
+/** Entries that may be on their way. */
 const INFLIGHT_MAX = 16
-const INFLIGHT_PARTIAL_MAX = 2
 const SWEEP_MS = 250
 
 export interface CallOptions {
@@ -81,8 +82,13 @@ export class Proposer implements ApplyListener {
   #stagedBytes = 0
   readonly #sealed: Sealed[] = []
   #scheduled = false
+  /** Entries sealed since the last turn ended: they are flushed together. */
+  #sealedThisTurn = 0
   #cancelSweep: Cancel = () => undefined
+  /** The monotonic clock at the last sweep: deadlines are kept to within one. */
+  #nowMs: number
   #stopped: HoldfastError | undefined
+  #closing: HoldfastError | undefined
   #opened:
     | { readonly nonce: Bytes; resolve: () => void; reject: (cause: unknown) => void }
     | undefined
@@ -93,6 +99,7 @@ export class Proposer implements ApplyListener {
     this.#log = log
     this.#loop = loop
     this.#node = node
+    this.#nowMs = env.clock.monotonicMs()
     loop.listen(this)
   }
 
@@ -120,23 +127,39 @@ export class Proposer implements ApplyListener {
 
   /** Proposes a transaction. Rejects with a coded error that says whether it was applied (S9). */
   propose(transaction: Transaction, options: CallOptions = NO_OPTIONS): Promise<Fate> {
+    return new Promise((resolve, reject) => {
+      this.submit(transaction, options, resolve, reject)
+    })
+  }
+
+  /** As `propose`, for callers that make a promise of their own. */
+  submit(
+    transaction: Transaction,
+    options: CallOptions,
+    settle: (fate: Fate) => void,
+    fail: (cause: HoldfastError) => void,
+  ): void {
     let bytes = 8
     for (const read of transaction.reads) bytes += readBytes(read)
     for (const op of transaction.ops) bytes += opBytes(op)
     if (bytes > LIMITS.transactionBytes) {
-      return Promise.reject(
+      fail(
         new HoldfastError(
           'TransactionTooLarge',
           `a transaction has ${bytes} bytes with its read set; the limit is ${LIMITS.transactionBytes}`,
           { details: { bytes, limitBytes: LIMITS.transactionBytes } },
         ),
       )
+      return
     }
-    return this.#stage<Fate>(transaction, undefined, bytes, options)
+    this.#stage(transaction, undefined, bytes, options, settle as Waiting['settle'], fail)
   }
 
   command(command: Command, options: CallOptions = NO_OPTIONS): Promise<CommandFate> {
-    return this.#stage<CommandFate>(undefined, command, LIMITS.entryTargetBytes, options)
+    return new Promise((resolve, reject) => {
+      const settle = resolve as Waiting['settle']
+      this.#stage(undefined, command, LIMITS.entryTargetBytes, options, settle, reject)
+    })
   }
 
   applied({ position, decision, results }: Applied): void {
@@ -167,40 +190,40 @@ export class Proposer implements ApplyListener {
     this.#stop(cause, cause)
   }
 
-  /** Refuses new calls, and waits for those on their way. */
+  /** Refuses new calls, and settles those there are. */
   async close(): Promise<void> {
-    this.#flush(true)
-    while (this.#sealed.length > 0 && this.#stopped === undefined) {
-      await this.#loop.reached(this.#log.last())
-    }
     const closed = new HoldfastError('Closed', 'the database was closed')
+    this.#closing = closed
+    while (this.#stopped === undefined && this.#staged.length + this.#sealed.length > 0) {
+      this.#flush(true)
+      if (this.#sealed.length > 0) await this.#loop.reached(this.#log.last()).catch(ignore)
+    }
     this.#stop(closed, closed)
   }
 
-  #stage<T extends Fate | CommandFate>(
+  #stage(
     transaction: Transaction | undefined,
     command: Command | undefined,
     bytes: number,
     options: CallOptions,
-  ): Promise<T> {
-    if (this.#stopped !== undefined) return Promise.reject(this.#stopped)
-    return new Promise<T>((resolve, reject) => {
-      const waiting: Waiting = {
-        transaction,
-        command,
-        bytes,
-        deadlineMs: this.#env.clock.monotonicMs() + (options.deadlineMs ?? LIMITS.deadlineMs),
-        settle: resolve as (fate: Fate | CommandFate) => void,
-        fail: reject,
-        done: false,
-      }
-      if (options.signal !== undefined) this.#abortable(waiting, options.signal)
-      if (waiting.done) return
-      this.#staged.push(waiting)
-      this.#stagedBytes += bytes
-      if (this.#stagedBytes >= LIMITS.entryTargetBytes) this.#flush(false)
-      this.#schedule()
-    })
+    settle: Waiting['settle'],
+    fail: Waiting['fail'],
+  ): void {
+    const refusal = this.#stopped ?? this.#closing
+    if (refusal !== undefined) {
+      fail(refusal)
+      return
+    }
+    // Once a group: a clock that stood still while the process was busy would cut the deadline short.
+    if (this.#staged.length === 0) this.#nowMs = this.#env.clock.monotonicMs()
+    const deadlineMs = this.#nowMs + (options.deadlineMs ?? LIMITS.deadlineMs)
+    const waiting: Waiting = { transaction, command, bytes, deadlineMs, settle, fail, done: false }
+    if (options.signal !== undefined) this.#abortable(waiting, options.signal)
+    if (waiting.done) return
+    this.#staged.push(waiting)
+    this.#stagedBytes += bytes
+    if (this.#stagedBytes >= LIMITS.entryTargetBytes) this.#flush(false)
+    this.#schedule()
   }
 
   #abortable(waiting: Waiting, signal: AbortSignal): void {
@@ -239,22 +262,25 @@ export class Proposer implements ApplyListener {
     }
   }
 
+  /** Has what is staged sealed at the end of this turn, if it may be. */
   #schedule(): void {
-    if (this.#scheduled || this.#staged.length === 0) return
-    if (this.#sealed.length >= INFLIGHT_PARTIAL_MAX) return
+    if (this.#scheduled) return
+    if (this.#staged.length === 0 && this.#sealedThisTurn === 0) return
     this.#scheduled = true
     this.#env.timers.soon(() => {
       this.#scheduled = false
       this.#flush(true)
+      this.#sealedThisTurn = 0
     })
   }
 
-  /** Seals what is staged: full entries, and the rest when `partial` allows. */
+  /** Seals what is staged: full entries, and the rest when `partial` and nothing else is on its way. */
   #flush(partial: boolean): void {
     while (this.#staged.length > 0 && this.#stopped === undefined) {
       if (this.#sealed.length >= INFLIGHT_MAX) return
       const full = this.#stagedBytes >= LIMITS.entryTargetBytes
-      if (!full && (!partial || this.#sealed.length >= INFLIGHT_PARTIAL_MAX)) return
+      const alone = this.#sealed.length <= this.#sealedThisTurn
+      if (!full && !(partial && alone)) return
       this.#seal()
     }
   }
@@ -279,6 +305,7 @@ export class Proposer implements ApplyListener {
       transactions,
     })
     this.#sealed.push({ number, digest, waiting })
+    this.#sealedThisTurn++
     this.#log
       .append(frame, `${this.#session}.${number}.${hex(digest)}.1`)
       .catch((cause: unknown) => {
@@ -346,6 +373,7 @@ export class Proposer implements ApplyListener {
   /** Fails callers whose deadline has passed: those not sent were not applied. */
   #sweep(): void {
     const now = this.#env.clock.monotonicMs()
+    this.#nowMs = now
     for (const waiting of this.#staged) {
       if (!waiting.done && waiting.deadlineMs <= now) {
         this.#fail(
@@ -387,3 +415,6 @@ export class Proposer implements ApplyListener {
 }
 
 const NO_OPTIONS: CallOptions = {}
+
+/** A halt is told to every caller by `halted`. */
+const ignore = (): void => undefined

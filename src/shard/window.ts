@@ -203,13 +203,18 @@ function prefixWords(prefix: Bytes): number[] {
   return [word(prefix, 0), word(prefix, 4), word(prefix, 8)]
 }
 
-/** Big-endian, so that words order as bytes do. */
+/** Big-endian, so that words order as bytes do; bytes that a short prefix lacks are zeros. */
 function word(bytes: Bytes, at: number): number {
-  return (
-    (((bytes[at] as number) << 24) |
-      ((bytes[at + 1] as number) << 16) |
-      ((bytes[at + 2] as number) << 8) |
-      (bytes[at + 3] as number)) >>>
-    0
-  )
+  if (at + 4 <= bytes.length) {
+    return (
+      (((bytes[at] as number) << 24) |
+        ((bytes[at + 1] as number) << 16) |
+        ((bytes[at + 2] as number) << 8) |
+        (bytes[at + 3] as number)) >>>
+      0
+    )
+  }
+  let value = 0
+  for (let i = at; i < at + 4; i++) value = value * 256 + (bytes[i] ?? 0)
+  return value
 }

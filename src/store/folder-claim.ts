@@ -21,6 +21,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  renameSync,
   unlinkSync,
   writeFileSync,
 } from 'node:fs'
@@ -43,6 +44,12 @@ export interface Claim {
 }
 
 const CLAIM = /^holder\.(\d+)\.json$/
+/** A socket, or the draft of a claim that is named after it. */
+const LEFT = /^(holdfast\..+\.sock)(?:\.claim)?$/
+/** Ends the name of a socket that nobody may look for yet. */
+const UNHEARD = '.new'
+/** What connecting to the socket of a process that is gone ends in. */
+const GONE = ['ECONNREFUSED', 'ENOENT', 'ENOTSOCK']
 /** Bytes that a unix socket's path may have, the terminator left out. */
 const SOCKET_PATH_MAX = 104
 const TRIES = 100
@@ -69,12 +76,20 @@ export async function claimFolder(dir: string, options: ClaimOptions): Promise<C
     await claim(dir, { pid: options.pid, socket })
   } catch (cause) {
     server.close()
+    unlinkQuietly(join(dir, socket))
     throw cause
   }
   return {
     dir,
     serve: handOver,
-    release: () => new Promise((resolve) => server.close(() => resolve())),
+    release: () =>
+      new Promise((resolve) => {
+        server.close(() => {
+          // Node removes it by the path it was bound to, which in a deep folder leads nowhere by now.
+          unlinkQuietly(join(dir, socket))
+          resolve()
+        })
+      }),
   }
 }
 
@@ -104,8 +119,8 @@ export function connectToHolder(dir: string, holder: Holder): Promise<Socket> {
 
 async function claim(dir: string, holder: Holder): Promise<void> {
   const draft = join(dir, `${holder.socket}.claim`)
-  attempt(dir, () => writeFileSync(draft, JSON.stringify(holder), { mode: 0o600 }))
   try {
+    attempt(dir, () => writeFileSync(draft, JSON.stringify(holder), { mode: 0o600 }))
     for (let tries = 0; tries < TRIES; tries++) {
       const highest = highestClaim(dir)
       const current = highest === 0 ? undefined : readHolder(dir, highest)
@@ -120,7 +135,8 @@ async function claim(dir: string, holder: Holder): Promise<void> {
         unlinkSync(claimFile(dir, mine))
         continue
       }
-      sweep(dir, mine)
+      if (!existsSync(join(dir, holder.socket))) throw swept(dir)
+      await sweep(dir, mine)
       syncFolder(dir)
       return
     }
@@ -128,23 +144,30 @@ async function claim(dir: string, holder: Holder): Promise<void> {
       details: { dir },
     })
   } finally {
-    unlinkSync(draft)
+    unlinkQuietly(draft)
   }
 }
 
-/** Removes what earlier holders left. */
-function sweep(dir: string, mine: number): void {
+/** Without its socket a holder would count as dead, and a second one could open the folder. */
+function swept(dir: string): HoldfastError {
+  return new HoldfastError('StorageFailed', `the socket in ${dir} was removed while it was made`, {
+    applied: 'no',
+    details: { dir },
+  })
+}
+
+/** Removes what earlier holders left, as far as it can. */
+async function sweep(dir: string, mine: number): Promise<void> {
   const kept = readHolder(dir, mine)?.socket
-  for (const name of readdirSync(dir)) {
+  const sweeping = readdirSync(dir).map(async (name) => {
+    const socket = LEFT.exec(name)?.[1]
     const number = Number(CLAIM.exec(name)?.[1] ?? mine)
-    const left = name.startsWith('holdfast.') && name.endsWith('.sock') && name !== kept
-    if (number < mine) unlinkQuietly(join(dir, name))
     // Another taker's socket may be listening right now: only dead ones go.
-    if (left)
-      void isAlive(dir, { pid: 0, socket: name }).then(
-        (alive) => alive || unlinkQuietly(join(dir, name)),
-      )
-  }
+    const dead =
+      socket !== undefined && socket !== kept && !(await isAlive(dir, { pid: 0, socket }))
+    if (number < mine || dead) unlinkQuietly(join(dir, name))
+  })
+  await Promise.allSettled(sweeping)
 }
 
 function listen(
@@ -163,13 +186,20 @@ function listen(
   }
   return withSocketPath(
     dir,
-    socket,
+    `${socket}${UNHEARD}`,
     (path) =>
       new Promise((resolve, reject) => {
         server.once('error', (cause) => reject(folderError(dir, cause)))
         server.listen(path, () => {
-          attempt(dir, () => chmodSync(join(dir, socket), 0o600))
-          resolve({ server, handOver })
+          try {
+            // Under its name a socket listens from the first moment on: one that does not is dead.
+            chmodSync(join(dir, `${socket}${UNHEARD}`), 0o600)
+            renameSync(join(dir, `${socket}${UNHEARD}`), join(dir, socket))
+            resolve({ server, handOver })
+          } catch (cause) {
+            server.close()
+            reject(folderError(dir, cause))
+          }
         })
       }),
   )
@@ -181,7 +211,9 @@ function isAlive(dir: string, holder: Holder): Promise<boolean> {
       connection.destroy()
       return true
     },
-    () => false,
+    // Any other failure is no proof: a holder too busy to take a connection (EAGAIN) lives, and so
+    // may another user's (EACCES).
+    (cause: unknown) => !GONE.includes((cause as NodeJS.ErrnoException).code ?? ''),
   )
 }
 
@@ -266,17 +298,21 @@ function folderError(dir: string, cause: unknown): Error {
       details: { dir },
     })
   }
-  if (code === 'ENOSPC') {
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
     return new HoldfastError('StorageFull', `the disk of ${dir} is full`, {
       cause,
       details: { dir },
     })
   }
-  if (['ENOTDIR', 'EEXIST', 'ENOENT'].includes(code)) {
+  if (['ENOTDIR', 'EEXIST', 'ENOENT', 'ENAMETOOLONG', 'ELOOP'].includes(code)) {
     return new HoldfastError('FolderNotFound', `${dir} is not a folder (${code})`, {
       cause,
       details: { dir },
     })
   }
-  return cause instanceof Error ? cause : new Error(String(cause))
+  return new HoldfastError('StorageFailed', `${dir} cannot be claimed: ${String(cause)}`, {
+    cause,
+    applied: 'no',
+    details: { dir },
+  })
 }

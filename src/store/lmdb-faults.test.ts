@@ -121,7 +121,12 @@ describe('a full disk', () => {
         ),
       )
     }
-    settle(put(store, 'large', filled(3_000_000)))
+    // Many operations: lmdb-js gives several promises for such a transaction, and all must be held.
+    const rows = Array.from({ length: 5_000 }, (_, i): [Uint8Array, Uint8Array] => [
+      bytesOf(`row-${i}`),
+      filled(700, i),
+    ])
+    settle(store.write(batchOf(rows)))
     settle(put(store, 'beside', filled(1)))
     for (let i = 0; i < 5; i++) {
       await new Promise((resolve) => setImmediate(resolve))

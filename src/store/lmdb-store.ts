@@ -115,7 +115,8 @@ class LmdbStore implements Store {
   constructor(database: Database, path: string) {
     this.#database = database
     this.#path = path
-    database.readKey = (source, start, end) => source.subarray(start, end)
+    const keys = new Views()
+    database.readKey = (source, start, end) => keys.of(source, start, end)
     database.on('beforecommit', () => (this.#open = false))
     this.#watchFailures()
   }
@@ -302,7 +303,7 @@ function lookup(
       transaction === undefined
         ? database.getBinaryFast(key)
         : database.getBinaryFast(key, { transaction })
-    return bytes === undefined ? undefined : bytes.subarray(0, database.lastSize)
+    return bytes === undefined ? undefined : values.of(bytes, 0, database.lastSize)
   } catch (cause) {
     throw storageError(cause, 'a read failed')
   }
@@ -381,10 +382,34 @@ const LAST_KEY = new Uint8Array(LIMITS.storeKeyBytes).fill(0xff)
 const valueEncoder = {
   encode: (value: Bytes): Bytes => (value.length === 0 ? EMPTY : value),
   decode(bytes: Bytes, size?: number | { readonly end?: number }): Bytes {
-    return typeof size === 'number' ? bytes.subarray(0, size) : bytes
+    return typeof size === 'number' ? values.of(bytes, 0, size) : bytes
   },
   needsStableBuffer: false,
 }
+
+/**
+ * Views of lmdb-js's shared buffers by their length. What is handed out is borrowed, so a view of the
+ * same bytes can be handed out again: making one costs as much as reading a row.
+ */
+class Views {
+  #source: Uint8Array | undefined
+  #start = 0
+  #views: Bytes[] = []
+
+  of(source: Uint8Array, start: number, end: number): Bytes {
+    if (end - start > VIEW_BYTES_MAX) return source.subarray(start, end)
+    if (source !== this.#source || start !== this.#start) {
+      this.#source = source
+      this.#start = start
+      this.#views = []
+    }
+    return (this.#views[end] ??= source.subarray(start, end))
+  }
+}
+
+/** Longer ones are rare, and would make the list of views long. */
+const VIEW_BYTES_MAX = 4096
+const values = new Views()
 
 const ignore = (): void => undefined
 

@@ -135,7 +135,6 @@ export async function openDatabase<T extends TableDefinitions>(
   parts: DatabaseParts,
   definitions: T,
 ): Promise<Database<T>> {
-  const core = new DatabaseHandle(parts)
   for (const name of Object.keys(definitions)) {
     if ((RESERVED as readonly string[]).includes(name)) {
       throw new HoldfastError(
@@ -144,9 +143,7 @@ export async function openDatabase<T extends TableDefinitions>(
       )
     }
   }
-  for (const [name, definition] of Object.entries(definitions)) await core.declare(name, definition)
-  core.begin()
-  return core as unknown as Database<T>
+  return (await DatabaseHandle.open(parts, definitions)) as unknown as Database<T>
 }
 
 class DatabaseHandle {
@@ -158,6 +155,7 @@ class DatabaseHandle {
   readonly #transactor: Transactor
   readonly #expiry: Expiry
   #work: Promise<void> = Promise.resolve()
+  #closing: Promise<void> | undefined
 
   constructor(parts: DatabaseParts) {
     const { node, dir } = parts
@@ -177,8 +175,13 @@ class DatabaseHandle {
     return formatToken(this.identity, this.#node.loop.flushed)
   }
 
-  begin(): void {
-    this.#expiry.start()
+  static async open(parts: DatabaseParts, definitions: TableDefinitions): Promise<DatabaseHandle> {
+    const handle = new DatabaseHandle(parts)
+    for (const [name, definition] of Object.entries(definitions)) {
+      await handle.#declare(name, definition)
+    }
+    handle.#expiry.start()
+    return handle
   }
 
   table(name: string): StrongTableHandle {
@@ -200,7 +203,7 @@ class DatabaseHandle {
     return this.#handle(name, { schema: undefined, migrate: undefined })
   }
 
-  async declare(name: string, definition: AnyDefinition): Promise<void> {
+  async #declare(name: string, definition: AnyDefinition): Promise<void> {
     checkName('table', name)
     const hasWork = await declareTable(this.#node, name, definition)
     const handle = this.#handle(name, { schema: definition.schema, migrate: definition.migrate })
@@ -222,7 +225,7 @@ class DatabaseHandle {
     if ((RESERVED as readonly string[]).includes(name)) {
       throw new HoldfastError('InvalidSchema', `a table cannot be named ${name}`)
     }
-    await this.declare(name, definition)
+    await this.#declare(name, definition)
     await this.ready()
     return this.table(name)
   }
@@ -301,7 +304,13 @@ class DatabaseHandle {
     await this.#node.janitor.run()
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  /** The folder is let go of last: whoever opens it next finds nobody at work in it. */
+  async #close(): Promise<void> {
     this.#expiry.stop()
     this.#snapshots.close()
     await this.#node.close()

@@ -26,6 +26,7 @@ import { storedTotal } from '../shard/shard-stats.ts'
 import { Draft, putOp, reindexOp, setUnique } from './strong/draft.ts'
 import { LOST, untilWon } from './strong/retry.ts'
 import type { TableCore } from './strong/table-core.ts'
+import { replacement } from './strong/updates.ts'
 import type { DeclaredIndex, AnyDefinition } from './schema.ts'
 
 /** The index that a table with a time to live has over its field. */
@@ -196,6 +197,10 @@ function changed(node: Node, current: TableDefinition, declared: AnyDefinition):
   const validated = isValidated(declared)
   if (validated !== current.validated) wanted = { ...wanted, validated }
   if (declared.ttl !== current.ttl) wanted = { ...wanted, ttl: declared.ttl }
+  if (declared.ttl === '' && current.ttl !== '') {
+    // Its index goes with the time to live.
+    wanted = { ...wanted, indexes: wanted.indexes.filter((index) => index.name !== TTL_INDEX) }
+  }
   return wanted === current ? current : { ...wanted, version: current.version + 1 }
 }
 
@@ -291,7 +296,7 @@ function rewriteRow(core: TableCore, storeKey: Bytes): Promise<void> {
     if (stored === undefined || rowVersionOf(stored) >= definition.rowVersion) return undefined
     const before = decodeRow(storeKey, stored)
     const version = rowVersionOf(stored)
-    const row = core.validate(core.code.migrate?.(before, version) ?? before)
+    const row = replacement(core, definition, ref, core.code.migrate?.(before, version) ?? before)
     setUnique(draft, definition, ref.key, before, row)
     draft.set(putOp(definition, ref, row, core.encode(row)), ref.storeKey)
     const fate = await core.node.proposer.propose(draft.transaction())
@@ -341,10 +346,16 @@ async function offenderOf(
     await run()
     return undefined
   } catch (cause) {
-    if (isHoldfastError(cause, 'Closed', 'Halted', 'StoreCorrupt', 'Bug')) throw cause
+    if (isHoldfastError(cause) && !isOfTheRow(cause)) throw cause
     const reason = cause instanceof Error ? cause.message : String(cause)
     return { key: decodeKey(storeKey, ROW_KEY_AT), reason }
   }
+}
+
+/** Whether a refusal says something of the row: not of the database, the load or other writers. */
+function isOfTheRow(refusal: HoldfastError): boolean {
+  if (refusal.code === 'Conflict') return false
+  return refusal.kind === 'rejected' || refusal.kind === 'conflict'
 }
 
 function conflict(core: TableCore, what: string, offenders: readonly Offender[]): HoldfastError {

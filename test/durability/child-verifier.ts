@@ -16,18 +16,25 @@ type Answer = { readonly violations: readonly string[] } | { readonly died: stri
 export class ChildVerifier {
   readonly #command: readonly string[]
   readonly #timeoutMs: number
+  readonly #retry: boolean
   #child: Child | undefined
   /** Images over which a shared child died, so that they were tried again alone. */
   retries = 0
 
-  constructor(command: readonly string[], options: { readonly timeoutMs?: number } = {}) {
+  /** `retry`: whether an image is tried once more alone when a shared child died. Default true. */
+  constructor(
+    command: readonly string[],
+    options: { readonly timeoutMs?: number; readonly retry?: boolean } = {},
+  ) {
     this.#command = command
     this.#timeoutMs = options.timeoutMs ?? 10_000
+    this.#retry = options.retry ?? true
   }
 
   readonly verify: Verify = async (imageDir, ackedIds) => {
     const answer = await this.#ask(imageDir, ackedIds)
     if ('violations' in answer) return answer.violations
+    if (!this.#retry) return [`opening the image ends the process: ${answer.died}`]
     this.retries++
     const alone = await this.#ask(imageDir, ackedIds)
     if ('violations' in alone) return alone.violations

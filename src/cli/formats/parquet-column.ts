@@ -59,6 +59,9 @@ class FlatColumn implements ColumnReader {
     if (chunk?.meta_data === undefined || element.type === undefined) {
       throw new FormatError(`a row group has no data of column "${this.#name}"`)
     }
+    if (chunk.meta_data.num_values !== group.num_rows) {
+      throw new FormatError(`column "${this.#name}" has more or fewer values than there are rows`)
+    }
     const root = { ...tree, element: { name: 'root' }, children: [tree], path: [] }
     const decoder: ColumnDecoder = {
       pathInSchema: [element.name],

@@ -17,6 +17,7 @@ import { decompressPage, readDataPage, readDataPageV2 } from 'hyparquet/src/data
 import { readPlain } from 'hyparquet/src/plain.js'
 import { must } from '../../core/assert.ts'
 import { EMPTY } from '../../core/bytes.ts'
+import { FormatError } from './format.ts'
 
 /** hyparquet's own description of a column, which its entry point does not name. */
 export type ColumnDecoder = Parameters<typeof readDataPageV2>[2]
@@ -34,6 +35,8 @@ export interface Page {
 const WINDOW_BYTES = 512 * 1024
 /** Bytes that a page header has at the most, all but always. */
 const HEADER_BYTES = 16 * 1024
+/** Far above the pages that writers make: a larger size is damage. */
+const PAGE_BYTES_MAX = 1024 ** 3
 
 /** hyparquet-compressors, but for a page of nothing, which its LZ4 does not read. */
 export const COMPRESSORS: Compressors = Object.fromEntries(
@@ -52,6 +55,7 @@ export class ChunkPages {
   /** Called with the dictionary, before the pages that use it. */
   readonly #onDictionary: (values: DecodedArray) => void
   readonly #end: number
+  #rowsLeft: number
   #windowStart: number
   #window: DataView<ArrayBuffer> = new DataView(new ArrayBuffer(0))
   #at: number
@@ -68,6 +72,7 @@ export class ChunkPages {
     this.#at = Number(chunk.dictionary_page_offset || chunk.data_page_offset)
     this.#end = this.#at + Number(chunk.total_compressed_size)
     this.#windowStart = this.#at
+    this.#rowsLeft = Number(chunk.num_values)
   }
 
   /**
@@ -77,6 +82,7 @@ export class ChunkPages {
   async next(skippable: number): Promise<Page | number | undefined> {
     while (this.#at < this.#end) {
       const header = await this.#header()
+      this.#check(header)
       const length = header.compressed_page_size
       await this.#load(length)
       const start = this.#at - this.#windowStart
@@ -85,11 +91,23 @@ export class ChunkPages {
         this.#readDictionary(header, new Uint8Array(this.#window.buffer, start, length))
       } else if (header.type === 'DATA_PAGE' || header.type === 'DATA_PAGE_V2') {
         const rows = rowsOf(header)
+        this.#rowsLeft -= rows
         if (rows <= skippable) return rows
         return this.#readData(header, new Uint8Array(this.#window.buffer, start, length), rows)
       }
     }
     return undefined
+  }
+
+  /** Damaged numbers would make the page functions loop or allocate for very long. */
+  #check(header: PageHeader): void {
+    const { compressed_page_size: packed, uncompressed_page_size: size } = header
+    const isRoom = packed >= 0 && this.#at + packed <= this.#end
+    const isSize = size >= 0 && size <= PAGE_BYTES_MAX
+    const values = header.dictionary_page_header?.num_values ?? 0
+    const rows = rowsOf(header)
+    const isCount = values >= 0 && values <= 8 * size && rows >= 0 && rows <= this.#rowsLeft
+    if (!isRoom || !isSize || !isCount) throw new FormatError('the header of a page is damaged')
   }
 
   async #header(): Promise<PageHeader> {
@@ -147,5 +165,5 @@ export class ChunkPages {
 }
 
 function rowsOf({ data_page_header, data_page_header_v2 }: PageHeader): number {
-  return data_page_header?.num_values ?? must(data_page_header_v2, 'a page has a header').num_rows
+  return data_page_header?.num_values ?? data_page_header_v2?.num_values ?? 0
 }

@@ -2,7 +2,7 @@
  * A transaction being made: what it read, at which positions, and what it will write. The read set
  * and the ops of a commit come from here (S4).
  */
-import { binaryString, EMPTY, type Bytes } from '../../core/bytes.ts'
+import { binaryString, EMPTY, equalBytes, type Bytes } from '../../core/bytes.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { decodeValue, encodeValue } from '../../core/value-codec.ts'
 import {
@@ -14,6 +14,7 @@ import {
 } from '../../log/entry-codec.ts'
 import type { Position } from '../../log/log.ts'
 import {
+  fitValue,
   hiddenDefinition,
   indexEntries,
   indexValue,
@@ -39,6 +40,8 @@ export class Draft {
   readonly #reads = new Map<string, PointRead>()
   readonly #ranges: Read[] = []
   readonly ops = new Map<string, Op>()
+  /** The newest state that anything was read from, a row read for the second time included. */
+  #latest: Position = 0
 
   constructor(node: Node) {
     this.node = node
@@ -51,13 +54,16 @@ export class Draft {
   }
 
   note(ref: RowRef): void {
+    const at = this.node.loop.visible()
+    this.#latest = Math.max(this.#latest, at)
     const name = binaryString(ref.storeKey)
     if (this.#reads.has(name)) return
     const { table, hi, lo } = ref
-    this.#reads.set(name, { table, hi, lo, at: this.node.loop.flushed })
+    this.#reads.set(name, { table, hi, lo, at })
   }
 
   noteRange(read: Read): void {
+    this.#latest = Math.max(this.#latest, ...positionsOf(read))
     this.#ranges.push(read)
   }
 
@@ -81,21 +87,20 @@ export class Draft {
    */
   isConsistent(): boolean {
     const { window } = this.node.loop
-    let latest = 0
-    for (const read of this.#reads.values()) latest = Math.max(latest, read.at)
-    for (const read of this.#ranges) {
-      latest = Math.max(latest, ...(read.kind === 'range' ? read.at : [read.at]))
-    }
+    const latest = this.#latest
+    // What the window has forgotten cannot be judged.
     for (const { hi, lo, at } of this.#reads.values()) {
-      if (at < latest && window.lastWrite(hi, lo) > at) return false
+      if (at < latest && (at < window.floor || window.lastWrite(hi, lo) > at)) return false
     }
     for (const read of this.#ranges) {
+      const at = Math.min(...positionsOf(read))
+      if (at >= latest) continue
+      if (at < window.floor) return false
       if (read.kind === 'range') {
-        const at = Math.min(...read.at)
         const { table, index, low, high } = read
-        if (at < latest && window.rangeWritten(table, index, low, high, at)) return false
+        if (window.rangeWritten(table, index, low, high, at)) return false
       } else if (read.kind === 'table') {
-        if (read.at < latest && window.lastTableWrite(read.table) > read.at) return false
+        if (window.lastTableWrite(read.table) > at) return false
       }
     }
     return true
@@ -136,7 +141,17 @@ export class Draft {
   }
 }
 
-export function putOp(definition: TableDefinition, ref: RowRef, row: Row, value: Bytes): Op {
+function positionsOf(read: Read): readonly Position[] {
+  return read.kind === 'range' ? read.at : [read.at]
+}
+
+export function putOp(
+  definition: TableDefinition,
+  ref: RowRef,
+  row: Row,
+  value: Bytes,
+  readAt: Position | -1 = -1,
+): Op {
   let adds = NO_ADDS
   if (definition.indexes.length > 0) {
     adds = indexEntries(definition, row, 'refuse').map(({ index, value: indexed }) => ({
@@ -144,7 +159,7 @@ export function putOp(definition: TableDefinition, ref: RowRef, row: Row, value:
       prefix: prefixOf(indexed),
     }))
   }
-  return op('put', ref, adds, encodeBody(ref.storeKey, value))
+  return op('put', ref, adds, encodeBody(ref.storeKey, value), readAt)
 }
 
 export function deleteOp(ref: RowRef): Op {
@@ -163,9 +178,15 @@ export function reindexOp(definition: TableDefinition, ref: RowRef, row: Row): O
   return op('reindex', ref, adds, EMPTY)
 }
 
-function op(kind: Op['kind'], ref: RowRef, adds: readonly IndexAdd[], body: Bytes): Op {
+function op(
+  kind: Op['kind'],
+  ref: RowRef,
+  adds: readonly IndexAdd[],
+  body: Bytes,
+  readAt: Position | -1 = -1,
+): Op {
   const { table, version, shard, hi, lo, prefix, key } = ref
-  return { kind, table, version, shard, hi, lo, prefix, adds, readAt: -1, key, body }
+  return { kind, table, version, shard, hi, lo, prefix, adds, readAt, key, body }
 }
 
 export function hasUnique(definition: TableDefinition): boolean {
@@ -184,31 +205,45 @@ export function setUnique(
   before: Row | undefined,
   after: Row | undefined,
 ): void {
+  // Collected first: a violation leaves the draft as it was.
+  const changes: [RowRef, Op][] = []
   for (const index of definition.indexes) {
     if (!index.unique) continue
     const hidden = hiddenDefinition(definition, index)
-    const old = before === undefined ? undefined : indexValue(definition, index, before)
+    const old = before === undefined ? undefined : fitValue(definition, index, before)
     const value = after === undefined ? undefined : indexValue(definition, index, after)
-    if (old !== undefined && value !== undefined && Buffer.compare(old, value) === 0) continue
+    if (old !== undefined && value !== undefined && equalBytes(old, value)) continue
     if (old !== undefined) {
       const ref = draft.node.ref(hidden, old)
       const owner = ownerOf(draft, ref)
       // While the index is pending, the old row may not be in it yet.
-      if (owner !== undefined && Buffer.compare(owner, key) === 0)
-        draft.set(deleteOp(ref), ref.storeKey)
+      if (owner !== undefined && equalBytes(owner, key)) changes.push([ref, deleteOp(ref)])
     }
     if (value === undefined) continue
     const ref = draft.node.ref(hidden, value)
     const owner = ownerOf(draft, ref)
-    if (owner !== undefined && Buffer.compare(owner, key) !== 0) {
+    if (owner !== undefined && !equalBytes(owner, key)) {
       throw new HoldfastError(
         'UniqueViolation',
         `${definition.name}: another row has this ${index.fields.join(', ')} (index ${index.name})`,
         { details: { table: definition.name, index: index.name, fields: index.fields } },
       )
     }
-    draft.set(op('put', ref, NO_ADDS, encodeBody(ref.storeKey, encodeOwner(key))), ref.storeKey)
+    changes.push([ref, op('put', ref, NO_ADDS, encodeBody(ref.storeKey, encodeOwner(key)))])
   }
+  for (const [ref, change] of changes) draft.set(change, ref.storeKey)
+}
+
+/**
+ * The row as the draft leaves it: its own op's, else the stored one as it is stored, which is what
+ * index entries were made of: an older version's row is not brought to this one's shape.
+ */
+export function rowBefore(draft: Draft, ref: RowRef): Row | undefined {
+  const own = draft.ops.get(binaryString(ref.storeKey))
+  if (own?.kind === 'put') return decodeValue(own.body, BODY_HEADER_BYTES) as Row
+  if (own?.kind === 'delete') return undefined
+  const stored = draft.read(ref)
+  return stored === undefined ? undefined : decodeRow(ref.storeKey, stored)
 }
 
 /** The hidden row of a unique index holds the key of the row that has the value. */

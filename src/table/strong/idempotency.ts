@@ -6,7 +6,6 @@
 import { equalBytes, type Bytes } from '../../core/bytes.ts'
 import { HoldfastError } from '../../core/errors.ts'
 import { digest } from '../../core/hash.ts'
-import { encodeKey } from '../../core/key-codec.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { decodeValue, encodeValue, type Value } from '../../core/value-codec.ts'
 import type { Position } from '../../log/log.ts'
@@ -39,7 +38,7 @@ export class Idempotent {
       )
     }
     this.#node = node
-    this.#ref = node.ref(IDEMPOTENCY_DEFINITION, encodeKey(key))
+    this.#ref = node.refOfKey(IDEMPOTENCY_DEFINITION, key)
     this.#request = digest(encodeValue(request))
   }
 
@@ -77,9 +76,6 @@ export class Idempotent {
       timeMs: this.#node.loop.state.timeMs,
       ...(encoded === undefined ? {} : { result: new Uint8Array(encoded) }),
     }
-    draft.set(
-      putOp(IDEMPOTENCY_DEFINITION, this.#ref, row, encodeValue(row)),
-      this.#ref.storeKey,
-    )
+    draft.set(putOp(IDEMPOTENCY_DEFINITION, this.#ref, row, encodeValue(row)), this.#ref.storeKey)
   }
 }

@@ -4,7 +4,7 @@
  * A plain index has an entry a row, ended by the row's key; a unique one has a hidden row a value,
  * which holds the row's key. Either way the row is then read by its key, on the same snapshot.
  */
-import { copyBytes, hex, type Bytes } from '../../core/bytes.ts'
+import { compareBytes, copyBytes, hex, type Bytes } from '../../core/bytes.ts'
 import { HoldfastError } from '../../core/errors.ts'
 import { digest } from '../../core/hash.ts'
 import { keyEnd } from '../../core/key-codec.ts'
@@ -16,6 +16,7 @@ import type { Page, ReadOptions, Rows } from '../handles.ts'
 import { parseToken } from '../token.ts'
 import { behind, byteRange, type LooseBounds } from './bounds.ts'
 import { decodeOwner } from './draft.ts'
+import { throwIfCancelled } from './retry.ts'
 import type { Snapshots } from './snapshots.ts'
 import type { TableCore } from './table-core.ts'
 
@@ -44,7 +45,7 @@ export interface Found {
 }
 
 /** Rows read in one go: large enough to be cheap, small enough not to hold up others. */
-const SLICE_FIRST = 32
+const SLICE_FIRST = 64
 const SLICE_MAX = 512
 
 export function planWalk(core: TableCore, query: LooseQuery): Walk {
@@ -109,6 +110,44 @@ export function countWalk(reader: StoreReader, walk: Walk): number {
     : reader.scan({ gte, lt, limit }, () => undefined)
 }
 
+/** Rows of a slice, and where to go on behind it when it was full. */
+interface RowSlice {
+  readonly rows: Row[]
+  readonly last: Bytes | undefined
+}
+
+/** As `readSlice`, without what only transactions and pages need of each row. */
+function readRows(
+  core: TableCore,
+  reader: StoreReader,
+  walk: Walk,
+  after: Bytes | undefined,
+  count: number,
+): RowSlice {
+  if (walk.index !== undefined) {
+    const found = readSlice(core, reader, walk, after, count)
+    return {
+      rows: found.map(({ row }) => row),
+      last: found.length < count ? undefined : found.at(-1)?.at,
+    }
+  }
+  const { definition, reverse } = walk
+  const rows: Row[] = []
+  let last: Bytes | undefined
+  const range = {
+    gte: after === undefined || reverse ? walk.gte : successor(after),
+    lt: after !== undefined && reverse ? after : walk.lt,
+    reverse,
+    limit: count,
+  }
+  reader.scan(range, (key, value) => {
+    // The key is borrowed too: it is copied only where the next slice begins behind it.
+    if (rows.length + 1 === count) last = copyBytes(key)
+    rows.push(core.decode(definition, key, value))
+  })
+  return { rows, last }
+}
+
 export class StrongRows implements Rows<Row> {
   readonly #core: TableCore
   readonly #query: LooseQuery
@@ -122,7 +161,7 @@ export class StrongRows implements Rows<Row> {
 
   async toArray(): Promise<Row[]> {
     const rows: Row[] = []
-    for await (const slice of this.#slices()) for (const { row } of slice) rows.push(row)
+    for await (const slice of this.#slices()) for (const row of slice) rows.push(row)
     return rows
   }
 
@@ -135,18 +174,18 @@ export class StrongRows implements Rows<Row> {
 
   [Symbol.asyncIterator](): AsyncIterator<Row> {
     const slices = this.#slices()
-    let slice: Found[] = []
+    let rows: Row[] = []
     let next = 0
+    const more = async (): Promise<IteratorResult<Row>> => {
+      const step = await slices.next()
+      if (step.done === true) return { done: true, value: undefined }
+      rows = step.value
+      next = 1
+      return { done: false, value: rows[0] as Row }
+    }
     return {
-      next: async (): Promise<IteratorResult<Row>> => {
-        while (next >= slice.length) {
-          const step = await slices.next()
-          if (step.done === true) return { done: true, value: undefined }
-          slice = step.value
-          next = 0
-        }
-        return { done: false, value: (slice[next++] as Found).row }
-      },
+      next: () =>
+        next < rows.length ? Promise.resolve({ done: false, value: rows[next++] as Row }) : more(),
       return: async (): Promise<IteratorResult<Row>> => {
         await slices.return(undefined)
         return { done: true, value: undefined }
@@ -165,37 +204,51 @@ export class StrongRows implements Rows<Row> {
       digest(walk.gte, walk.lt ?? walk.gte, Uint8Array.of(walk.reverse ? 1 : 0)),
     ).slice(0, 8)
     const from = cursor === undefined ? undefined : parseCursor(cursor, shape)
-    const held = this.#snapshots.take(from?.snapshot)
+    if (from !== undefined && !isInside(walk, from.after)) {
+      throw new HoldfastError('InvalidCursor', 'the cursor lies outside its query')
+    }
+    const held = from === undefined ? this.#snapshots.hold() : this.#snapshots.named(from.snapshot)
     const done = from?.done ?? 0
     const count = Math.min(limit, walk.limit - done)
-    const found = readSlice(this.#core, held.reader, walk, from?.after, count)
+    const found = readSlice(this.#core, this.#snapshots.use(held), walk, from?.after, count)
     const last = found.at(-1)
     if (last === undefined || found.length < count || done + found.length >= walk.limit) {
-      this.#snapshots.drop(held.id)
+      this.#snapshots.release(held)
       return { rows: found.map(({ row }) => row), cursor: undefined }
     }
-    const next = [CURSOR, held.id, shape, done + found.length, hex(last.at)].join('.')
+    const snapshot = from?.snapshot ?? this.#snapshots.name(held)
+    const next = [CURSOR, snapshot, shape, done + found.length, hex(last.at)].join('.')
     return { rows: found.map(({ row }) => row), cursor: next }
   }
 
-  async *#slices(): AsyncGenerator<Found[], undefined, undefined> {
-    await this.#fresh()
-    const walk = planWalk(this.#core, this.#query)
-    const held = this.#snapshots.take(undefined)
+  async *#slices(): AsyncGenerator<Row[], undefined, undefined> {
+    if (this.#query.after !== undefined || this.#query.signal !== undefined) await this.#fresh()
+    const core = this.#core
+    const walk = planWalk(core, this.#query)
+    if (walk.limit <= SLICE_MAX) {
+      // One slice is read in one step, on one state: it needs no snapshot.
+      const { rows } = readRows(core, core.node.store, walk, undefined, walk.limit)
+      if (rows.length > 0) yield rows
+      return
+    }
+    const held = this.#snapshots.hold()
     try {
       let left = walk.limit
       let after: Bytes | undefined
       for (let size = SLICE_FIRST; left > 0; size = Math.min(SLICE_MAX, size * 2)) {
-        this.#query.signal?.throwIfAborted()
+        throwIfCancelled(this.#query.signal)
         const count = Math.min(size, left)
-        const slice = readSlice(this.#core, this.#snapshots.reader(held.id), walk, after, count)
-        left -= slice.length
-        after = slice.at(-1)?.at
-        if (slice.length > 0) yield slice
-        if (slice.length < count) return
+        const { rows, last } = readRows(core, this.#snapshots.use(held), walk, after, count)
+        left -= rows.length
+        after = last
+        // A scan that ends here is not held by whoever takes its last rows.
+        const ended = last === undefined || left === 0
+        if (ended) this.#snapshots.release(held)
+        if (rows.length > 0) yield rows
+        if (ended) return
       }
     } finally {
-      this.#snapshots.drop(held.id)
+      this.#snapshots.release(held)
     }
   }
 
@@ -206,10 +259,15 @@ export class StrongRows implements Rows<Row> {
 
 /** Waits until what the token stands for is flushed here. */
 export async function reachToken(core: TableCore, options: ReadOptions): Promise<void> {
-  options.signal?.throwIfAborted()
+  throwIfCancelled(options.signal)
   if (options.after === undefined) return
   const { position } = parseToken(core.node, options.after)
   await core.node.loop.reached(position)
+}
+
+function isInside(walk: Walk, at: Bytes): boolean {
+  if (compareBytes(at, walk.gte) < 0) return false
+  return walk.lt === undefined || compareBytes(at, walk.lt) < 0
 }
 
 const CURSOR = 'hfc1'
@@ -243,7 +301,5 @@ function successor(key: Bytes): Bytes {
 /** Whether a query is over the whole table by key: it is counted without reading. */
 export function isWhole(query: LooseQuery): boolean {
   const { eq, gt, gte, lt, lte, prefix, index, limit } = query
-  return [eq, gt, gte, lt, lte, prefix, index, limit].every(
-    (part) => part === undefined,
-  )
+  return [eq, gt, gte, lt, lte, prefix, index, limit].every((part) => part === undefined)
 }

@@ -11,6 +11,15 @@ const AT_ONCE = 3
 const BACKOFF_MS = 1
 const BACKOFF_MAX_MS = 100
 
+/** Throws `Cancelled` once the signal is aborted; for where nothing is on its way. */
+export function throwIfCancelled(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true) throw cancelled(signal)
+}
+
+export function cancelled(signal: AbortSignal): HoldfastError {
+  return new HoldfastError('Cancelled', 'the call was aborted', { cause: signal.reason })
+}
+
 /** What an attempt says when others came first. */
 export const LOST: unique symbol = Symbol('lost')
 
@@ -26,7 +35,7 @@ export async function untilWon<T>(
 ): Promise<T> {
   const deadlineMs = env.clock.monotonicMs() + (options.deadlineMs ?? LIMITS.deadlineMs)
   for (let tries = 1; ; tries++) {
-    options.signal?.throwIfAborted()
+    throwIfCancelled(options.signal)
     const outcome = await attempt(Math.max(1, deadlineMs - env.clock.monotonicMs()))
     if (outcome !== LOST) return outcome
     const remainingMs = deadlineMs - env.clock.monotonicMs()

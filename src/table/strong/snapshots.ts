@@ -8,11 +8,11 @@ import { HoldfastError } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import type { Store, StoreReader, StoreSnapshot } from '../../store/store.ts'
 
-interface Held {
-  readonly id: string
+export interface Held {
   readonly reader: StoreSnapshot
   readonly madeMs: number
   usedMs: number
+  closed: boolean
 }
 
 const SWEEP_MS = 5_000
@@ -20,7 +20,9 @@ const SWEEP_MS = 5_000
 export class Snapshots {
   readonly #env: Env
   readonly #store: Store
-  readonly #held = new Map<string, Held>()
+  readonly #held = new Set<Held>()
+  /** Those that cursors name. */
+  readonly #named = new Map<string, Held>()
   #cancel: Cancel | undefined
 
   constructor(env: Env, store: Store) {
@@ -28,50 +30,58 @@ export class Snapshots {
     this.#store = store
   }
 
-  /** A new snapshot, or the one with `id`. Throws `SnapshotExpired`, or `Overloaded` past 32 held. */
-  take(id: string | undefined): { readonly id: string; readonly reader: StoreReader } {
-    if (id !== undefined) return { id, reader: this.reader(id) }
+  /** A new snapshot, to be released. Throws `Overloaded` past 32 held. */
+  hold(): Held {
     if (this.#held.size >= LIMITS.snapshots) this.#sweep()
     if (this.#held.size >= LIMITS.snapshots) {
       throw new HoldfastError(
         'Overloaded',
         `${LIMITS.snapshots} scans are open; finish one, or read pages`,
-        {
-          details: { limit: LIMITS.snapshots },
-        },
+        { details: { limit: LIMITS.snapshots } },
       )
     }
     const now = this.#env.clock.monotonicMs()
-    const held: Held = {
-      id: hex(this.#env.random.bytes(8)),
-      reader: this.#store.snapshot(),
-      madeMs: now,
-      usedMs: now,
-    }
-    this.#held.set(held.id, held)
+    const held: Held = { reader: this.#store.snapshot(), madeMs: now, usedMs: now, closed: false }
+    this.#held.add(held)
     this.#cancel ??= this.#env.timers.after(SWEEP_MS, () => this.#tick(), 'background')
     return held
   }
 
-  /** Throws `SnapshotExpired` when it is no longer held. */
-  reader(id: string): StoreReader {
-    const held = this.#held.get(id)
-    if (held === undefined || this.#isExpired(held)) {
-      this.drop(id)
-      throw new HoldfastError('SnapshotExpired', 'the snapshot of this scan is no longer held')
+  /** Its reader. Throws `SnapshotExpired` when it was held too long. */
+  use(held: Held): StoreReader {
+    if (held.closed || this.#isExpired(held)) {
+      this.release(held)
+      throw expired()
     }
     held.usedMs = this.#env.clock.monotonicMs()
     return held.reader
   }
 
-  drop(id: string): void {
-    this.#held.get(id)?.reader.close()
-    this.#held.delete(id)
+  release(held: Held): void {
+    if (held.closed) return
+    held.closed = true
+    this.#held.delete(held)
+    held.reader.close()
+  }
+
+  /** A name for a snapshot, for a cursor. */
+  name(held: Held): string {
+    const name = hex(this.#env.random.bytes(8))
+    this.#named.set(name, held)
+    return name
+  }
+
+  /** The snapshot that a cursor names. Throws `SnapshotExpired`. */
+  named(name: string): Held {
+    const held = this.#named.get(name)
+    if (held === undefined || held.closed) throw expired()
+    return held
   }
 
   close(): void {
     this.#cancel?.()
-    for (const id of this.#held.keys()) this.drop(id)
+    for (const held of this.#held) this.release(held)
+    this.#named.clear()
   }
 
   #isExpired(held: Held): boolean {
@@ -80,7 +90,8 @@ export class Snapshots {
   }
 
   #sweep(): void {
-    for (const held of this.#held.values()) if (this.#isExpired(held)) this.drop(held.id)
+    for (const held of this.#held) if (this.#isExpired(held)) this.release(held)
+    for (const [name, held] of this.#named) if (held.closed) this.#named.delete(name)
   }
 
   #tick(): void {
@@ -90,4 +101,8 @@ export class Snapshots {
         ? undefined
         : this.#env.timers.after(SWEEP_MS, () => this.#tick(), 'background')
   }
+}
+
+function expired(): HoldfastError {
+  return new HoldfastError('SnapshotExpired', 'the snapshot of this scan is no longer held')
 }

@@ -1,9 +1,10 @@
 /** The handle of a strong table: every operation outside a transaction. */
-import { encodeKey, type Key } from '../../core/key-codec.ts'
+import type { Key } from '../../core/key-codec.ts'
 import { decodeValue, encodeValue, type Value } from '../../core/value-codec.ts'
 import { HoldfastError } from '../../core/errors.ts'
+import type { Position } from '../../log/log.ts'
 import type { Fate } from '../../shard/proposer.ts'
-import type { Modification } from '../../shard/modification.ts'
+import { modify, type Modification } from '../../shard/modification.ts'
 import type { Row } from '../../shard/row-codec.ts'
 import { storedTotal } from '../../shard/shard-stats.ts'
 import type {
@@ -18,13 +19,13 @@ import type {
   WriteOptions,
   Written,
 } from '../handles.ts'
-import { deleteOp, Draft, hasUnique, modifyOp, putOp, setUnique } from './draft.ts'
+import { deleteOp, Draft, hasUnique, modifyOp, putOp, rowBefore, setUnique } from './draft.ts'
 import { countWalk, isWhole, planWalk, reachToken, StrongRows, type LooseQuery } from './query.ts'
 import { alreadyExists, opRefused } from './refusals.ts'
 import { LOST, untilWon } from './retry.ts'
 import type { Snapshots } from './snapshots.ts'
 import type { TableCore } from './table-core.ts'
-import { checkModification } from './transaction.ts'
+import { checkModification, needsItsRow } from './transaction.ts'
 import { Updates } from './updates.ts'
 import { watchTable } from './watch.ts'
 import type { Transactor } from './transactor.ts'
@@ -84,11 +85,11 @@ export class StrongTableHandle {
 
   /** @see StrongTable */
   insert(row: unknown, options: WriteOptions = NO_OPTIONS): Promise<Written<Row>> {
-    return this.#write('insert', row, options)
+    return this.#first('insert', row, options)
   }
 
   put(row: unknown, options: WriteOptions = NO_OPTIONS): Promise<Written<Row>> {
-    return this.#write('put', row, options)
+    return this.#first('put', row, options)
   }
 
   async update(
@@ -114,13 +115,12 @@ export class StrongTableHandle {
     const { env } = core.node
     return untilWon(env, `a delete in ${this.name}`, options, async (deadlineMs) => {
       const definition = core.definition
-      const ref = core.node.ref(definition, encodeKey(key))
+      const ref = core.node.refOfKey(definition, key)
       const draft = new Draft(core.node)
       const stored = draft.read(ref)
       if (stored === undefined) return core.deleted(core.node.loop.flushed, false)
       if (hasUnique(definition)) {
-        const before = core.decode(definition, ref.storeKey, stored)
-        setUnique(draft, definition, ref.key, before, undefined)
+        setUnique(draft, definition, ref.key, rowBefore(draft, ref), undefined)
       }
       draft.set(deleteOp(ref), ref.storeKey)
       const fate = await core.node.proposer.propose(draft.transaction(), { ...options, deadlineMs })
@@ -182,7 +182,36 @@ export class StrongTableHandle {
   }
 
   watch(options: WatchOptions = NO_OPTIONS): AsyncIterable<Change<Row, Key>> {
-    return watchTable(this.core, this.#snapshots, options)
+    return watchTable(this.core, this.#snapshots, options, this.core.node.loop.flushed)
+  }
+
+  /**
+   * The first attempt of a write to a table without unique indexes, which mostly is the last: one
+   * promise, no retry loop. What loses, and everything else, goes the long way.
+   */
+  #first(kind: 'insert' | 'put', input: unknown, options: WriteOptions): Promise<Written<Row>> {
+    if (options.idempotencyKey !== undefined) return this.#write(kind, input, options)
+    return new Promise((resolve, reject) => {
+      const { core } = this
+      const { node } = core
+      const { definition, row, key, ref } = core.prepare(input)
+      if (hasUnique(definition)) {
+        resolve(this.#write(kind, input, options))
+        return
+      }
+      const value = core.encode(row)
+      let readAt: Position | -1 = -1
+      if (kind === 'insert') {
+        if (node.store.get(ref.storeKey) !== undefined) throw alreadyExists(this.name, key)
+        readAt = node.loop.flushed
+      }
+      const settle = (fate: Fate): void => {
+        if (fate.verdict === 'committed') resolve(core.written(fate.position, row))
+        else resolve(this.#write(kind, input, options))
+      }
+      const op = putOp(definition, ref, row, value, readAt)
+      node.proposer.submit(single(op), options, settle, reject)
+    })
   }
 
   async #write(
@@ -208,11 +237,7 @@ export class StrongTableHandle {
       const draft = new Draft(node)
       const stored = draft.read(ref)
       if (kind === 'insert' && stored !== undefined) throw alreadyExists(this.name, key)
-      if (unique) {
-        const before =
-          stored === undefined ? undefined : core.decode(definition, ref.storeKey, stored)
-        setUnique(draft, definition, ref.key, before, row)
-      }
+      if (unique) setUnique(draft, definition, ref.key, rowBefore(draft, ref), row)
       draft.set(putOp(definition, ref, row, value), ref.storeKey)
       return this.#won(
         await node.proposer.propose(draft.transaction(), { ...options, deadlineMs }),
@@ -238,14 +263,14 @@ export class StrongTableHandle {
         : { ...modification, create: core.validate(options.create) as never }
     checkModification(core, core.definition, key, full)
     const body = encodeValue(full as Value)
-    const makesIndexed = full.create !== undefined && core.definition.indexes.length > 0
-    if (options.idempotencyKey !== undefined || makesIndexed) {
+    if (options.idempotencyKey !== undefined || needsItsRow(core.definition, full)) {
       const request = ['modify', this.name, key as Value, full as Value]
       return this.#once(request, options, (tx) => {
+        // Inside a transaction it would not refuse; this call does, as it does without a key.
+        const outcome = modify(tx.get(core, key), full)
+        if (!outcome.ok) throw opRefused(this.name, key, outcome.code, outcome.field)
         tx.modify(core, key, full)
-        const row = tx.get(core, key)
-        if (row === undefined) throw opRefused(this.name, key, 'NotFound', '')
-        return row
+        return tx.get(core, key)
       })
     }
     return untilWon(node.env, `an op on ${this.name}`, options, async (deadlineMs) => {

@@ -5,13 +5,13 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { hex, type Bytes } from '../../core/bytes.ts'
 import { HoldfastError } from '../../core/errors.ts'
-import { encodeKey, type Key } from '../../core/key-codec.ts'
+import type { Key } from '../../core/key-codec.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { encodeValue, type Value } from '../../core/value-codec.ts'
 import type { Position } from '../../log/log.ts'
 import { keyOfRow, type IndexDefinition, type TableDefinition } from '../../shard/definitions.ts'
 import { tableNamed } from '../../shard/log-state.ts'
-import { rowKey } from '../../shard/layout.ts'
+import { borrowRowKey } from '../../shard/layout.ts'
 import type { Node, RowRef } from '../../shard/node.ts'
 import { decodeRow, rowVersionOf, type Row } from '../../shard/row-codec.ts'
 import type { StoreReader } from '../../store/store.ts'
@@ -29,6 +29,9 @@ export class TableCore {
   readonly node: Node
   readonly name: string
   readonly code: TableCode
+  /** As of the state's `definitionsVersion` that was seen. */
+  #definition: TableDefinition | undefined
+  #seen = -1
 
   constructor(node: Node, name: string, code: TableCode) {
     this.node = node
@@ -39,7 +42,12 @@ export class TableCore {
   /** The definition that ops are made under now. Throws `UnknownTable` once it was dropped. */
   get definition(): TableDefinition {
     this.node.assertOpen()
-    const definition = tableNamed(this.node.loop.state, this.name)
+    const { state } = this.node.loop
+    if (this.#definition !== undefined && this.#seen === state.definitionsVersion)
+      return this.#definition
+    const definition = tableNamed(state, this.name)
+    this.#definition = definition
+    this.#seen = state.definitionsVersion
     if (definition === undefined) {
       throw new HoldfastError('UnknownTable', `there is no table ${this.name}`, {
         details: { table: this.name },
@@ -68,7 +76,7 @@ export class TableCore {
     const row = this.validate(input)
     const definition = this.definition
     const key = keyOfRow(definition, row)
-    return { definition, row, key, ref: this.node.ref(definition, encodeKey(key)) }
+    return { definition, row, key, ref: this.node.refOfKey(definition, key) }
   }
 
   /** Throws `InvalidRow` with the schema's issues. */
@@ -126,7 +134,7 @@ export class TableCore {
 
   ref(key: Key): RowRef {
     const definition = this.definition
-    return this.node.ref(definition, encodeKey(key))
+    return this.node.refOfKey(definition, key)
   }
 
   /** The stored row as this version's code sees it. */
@@ -141,7 +149,7 @@ export class TableCore {
   /** Reads one row of flushed state; the hot path of `get`. */
   read(key: Key, reader: StoreReader): Row | undefined {
     const definition = this.definition
-    const storeKey = rowKey(definition.id, encodeKey(key))
+    const storeKey = borrowRowKey(definition.id, key)
     const stored = reader.get(storeKey)
     return stored === undefined ? undefined : this.decode(definition, storeKey, stored)
   }

@@ -6,6 +6,7 @@
 import { binaryString, compareBytes, concatBytes, copyBytes, type Bytes } from '../../core/bytes.ts'
 import { turn } from '../../core/env.ts'
 import { HoldfastError } from '../../core/errors.ts'
+import { keyEnd } from '../../core/key-codec.ts'
 import { PREFIX_BYTES } from '../../core/limits.ts'
 import { prefixOf } from '../../log/entry-codec.ts'
 import { indexValue } from '../../shard/definitions.ts'
@@ -133,15 +134,18 @@ function noteRange(
   const head = plain ? ROW_KEY_AT : INDEX_VALUE_AT
   const start = (reverse ? last : after) ?? walk.gte
   const end = (reverse ? after : last) ?? walk.lt
+  // Entries are told to the window by their value alone: another row's entry of the value at which
+  // a reverse slice ended may lie before it or behind it.
+  const lowEnd = plain || start === walk.gte ? start.length : keyEnd(start, head)
   const inside =
     end !== undefined && compareBytes(end.subarray(0, head), walk.gte.subarray(0, head)) === 0
   transaction.draft.noteRange({
     kind: 'range',
     table: index?.unique === true ? index.hidden : definition.id,
     index: plain ? 0 : index.id,
-    low: copyBytes(prefixOf(start.subarray(head))),
+    low: copyBytes(prefixOf(start.subarray(head, lowEnd))),
     high: inside ? copyBytes(prefixOf(end.subarray(head))) : HIGHEST,
-    at: [core.node.loop.flushed],
+    at: [core.node.loop.visible()],
   })
 }
 

@@ -12,7 +12,7 @@ import { coveredFields, type TableDefinition } from '../../shard/definitions.ts'
 import { modify, touchedFields, type Modification } from '../../shard/modification.ts'
 import type { RowRef } from '../../shard/node.ts'
 import { BODY_HEADER_BYTES, type Row } from '../../shard/row-codec.ts'
-import { deleteOp, hasUnique, modifyOp, putOp, setUnique, type Draft } from './draft.ts'
+import { deleteOp, hasUnique, modifyOp, putOp, rowBefore, setUnique, type Draft } from './draft.ts'
 import { alreadyExists, notFound } from './refusals.ts'
 import type { TableCore } from './table-core.ts'
 import { replacement } from './updates.ts'
@@ -43,7 +43,7 @@ export class StrongTransaction {
   get(core: TableCore, key: Key): Row | undefined {
     this.assertOpen()
     const definition = core.definition
-    return this.read(core, definition, this.draft.node.ref(definition, encodeKey(key)))
+    return this.read(core, definition, this.draft.node.refOfKey(definition, key))
   }
 
   read(core: TableCore, definition: TableDefinition, ref: RowRef): Row | undefined {
@@ -63,30 +63,32 @@ export class StrongTransaction {
     const looks = expect === 'absent' || hasUnique(definition)
     const before = looks ? this.read(core, definition, ref) : undefined
     if (expect === 'absent' && before !== undefined) throw alreadyExists(core.name, key)
-    this.#write(core, definition, ref, before, row)
+    this.#write(core, definition, ref, row)
     return row
   }
 
   update(core: TableCore, key: Key, change: (row: Row) => unknown): Row {
     this.assertOpen()
     const definition = core.definition
-    const ref = this.draft.node.ref(definition, encodeKey(key))
+    const ref = this.draft.node.refOfKey(definition, key)
     const before = this.read(core, definition, ref)
     if (before === undefined) throw notFound(core.name, key)
     const changed = change(structuredCopy(core, before))
     if (changed === undefined) return before
     const row = replacement(core, definition, ref, changed)
-    this.#write(core, definition, ref, before, row)
+    this.#write(core, definition, ref, row)
     return row
   }
 
   delete(core: TableCore, key: Key): boolean {
     this.assertOpen()
     const definition = core.definition
-    const ref = this.draft.node.ref(definition, encodeKey(key))
+    const ref = this.draft.node.refOfKey(definition, key)
     const before = this.read(core, definition, ref)
     if (before === undefined) return false
-    if (hasUnique(definition)) setUnique(this.draft, definition, ref.key, before, undefined)
+    if (hasUnique(definition)) {
+      setUnique(this.draft, definition, ref.key, rowBefore(this.draft, ref), undefined)
+    }
     this.draft.set(deleteOp(ref), ref.storeKey)
     return true
   }
@@ -94,18 +96,17 @@ export class StrongTransaction {
   modify(core: TableCore, key: Key, modification: Modification): void {
     this.assertOpen()
     const definition = core.definition
-    const ref = this.draft.node.ref(definition, encodeKey(key))
+    const ref = this.draft.node.refOfKey(definition, key)
     checkModification(core, definition, key, modification)
     const own = this.draft.ops.get(binaryString(ref.storeKey))
-    const makesRows = modification.create !== undefined && definition.indexes.length > 0
-    if (own === undefined && !makesRows) {
+    if (own === undefined && !needsItsRow(definition, modification)) {
       this.draft.set(modifyOp(ref, encodeValue(modification as Value)), ref.storeKey)
       return
     }
-    // Behind a write of its own, or where a new row needs index entries: evaluated here.
+    // Behind a write of its own, or where apply cannot do it: evaluated here.
     const before = this.read(core, definition, ref)
     const outcome = modify(before, modification)
-    if (outcome.ok) this.#write(core, definition, ref, before, core.validate(outcome.row))
+    if (outcome.ok) this.#write(core, definition, ref, core.validate(outcome.row))
   }
 
   /** Rows of `table` that the transaction itself wrote: undefined where it deleted. */
@@ -130,16 +131,13 @@ export class StrongTransaction {
     return names
   }
 
-  #write(
-    core: TableCore,
-    definition: TableDefinition,
-    ref: RowRef,
-    before: Row | undefined,
-    row: Row,
-  ): void {
-    const value = core.encode(row)
-    if (hasUnique(definition)) setUnique(this.draft, definition, ref.key, before, row)
-    this.draft.set(putOp(definition, ref, row, value), ref.storeKey)
+  #write(core: TableCore, definition: TableDefinition, ref: RowRef, row: Row): void {
+    // Made first: a row that no index can hold leaves the draft as it was.
+    const made = putOp(definition, ref, row, core.encode(row))
+    if (hasUnique(definition)) {
+      setUnique(this.draft, definition, ref.key, rowBefore(this.draft, ref), row)
+    }
+    this.draft.set(made, ref.storeKey)
   }
 
   #resolve(
@@ -154,9 +152,18 @@ export class StrongTransaction {
       this.draft.ops.delete(binaryString(ref.storeKey))
       return row
     }
-    this.#write(core, definition, ref, row, outcome.row)
+    this.#write(core, definition, ref, outcome.row)
     return outcome.row
   }
+}
+
+/**
+ * Whether a modification is evaluated by the caller, who then reads the row: a new row needs its
+ * index entries, and a row of an older version this code's `migrate`, which apply does not have.
+ */
+export function needsItsRow(definition: TableDefinition, modification: Modification): boolean {
+  if (definition.oldestRowVersion < definition.rowVersion) return true
+  return modification.create !== undefined && definition.indexes.length > 0
 }
 
 /** Throws `IndexedField` for fields that only `update` may change, and for what cannot be stored. */

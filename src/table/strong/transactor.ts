@@ -17,10 +17,11 @@ export interface Transacted<T> {
 
 export class Transactor {
   readonly #node: Node
-  readonly #latches = new Latches()
+  readonly #latches: Latches
 
   constructor(node: Node) {
     this.#node = node
+    this.#latches = new Latches(node.env)
   }
 
   /**

@@ -13,11 +13,11 @@ import { encodeKey, type Key } from '../../core/key-codec.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { decodeValue } from '../../core/value-codec.ts'
 import type { Position } from '../../log/log.ts'
-import { indexEntries, keyOfRow, type TableDefinition } from '../../shard/definitions.ts'
+import { keyOfRow, type TableDefinition } from '../../shard/definitions.ts'
 import type { RowRef } from '../../shard/node.ts'
 import type { Row } from '../../shard/row-codec.ts'
 import type { CallOptions, Written } from '../handles.ts'
-import { Draft, hasUnique, putOp, setUnique } from './draft.ts'
+import { Draft, hasUnique, putOp, rowBefore, setUnique } from './draft.ts'
 import { notFound } from './refusals.ts'
 import { LOST, untilWon } from './retry.ts'
 import type { TableCore } from './table-core.ts'
@@ -98,7 +98,7 @@ export class Updates {
   ): Promise<(() => void) | typeof LOST> {
     const core = this.#core
     const definition = core.definition
-    const ref = core.node.ref(definition, encodeKey(key))
+    const ref = core.node.refOfKey(definition, key)
     const draft = new Draft(core.node)
     const stored = draft.read(ref)
     if (stored === undefined) throw notFound(core.name, key)
@@ -109,8 +109,7 @@ export class Updates {
     const settlers: ((position: Position) => void)[] = []
     for (const caller of chain) {
       try {
-        const next = this.#step(definition, ref, decodeValue(value) as Row, caller.change)
-        if (next !== undefined) value = next
+        value = this.#step(draft, definition, ref, value, caller.change)
         const kept = value
         settlers.push((position) =>
           caller.resolve(core.written(position, decodeValue(kept) as Row)),
@@ -124,20 +123,31 @@ export class Updates {
     }
     // Nothing changed, or all threw: what they saw was flushed state, and they are told so.
     if (value === first) return () => settleAll(seen)
-    const row = decodeValue(value) as Row
-    if (hasUnique(definition)) setUnique(draft, definition, ref.key, before, row)
-    draft.set(putOp(definition, ref, row, value), ref.storeKey)
+    draft.set(putOp(definition, ref, decodeValue(value) as Row, value), ref.storeKey)
     const fate = await core.node.proposer.propose(draft.transaction(), { deadlineMs })
     return fate.verdict === 'committed' ? () => settleAll(fate.position) : LOST
   }
 
-  /** The row that `change` makes, encoded; undefined when it leaves the row as it is. */
-  #step(definition: TableDefinition, ref: RowRef, row: Row, change: Change): Bytes | undefined {
-    const changed = change(row)
-    if (changed === undefined) return undefined
+  /**
+   * The row that `change` makes of `before`, encoded. What is wrong with it is thrown here, and is
+   * its own caller's: a unique value too, though the next of the chain may change it again.
+   */
+  #step(
+    draft: Draft,
+    definition: TableDefinition,
+    ref: RowRef,
+    before: Bytes,
+    change: Change,
+  ): Bytes {
+    const changed = change(decodeValue(before) as Row)
+    if (changed === undefined) return before
     const next = replacement(this.#core, definition, ref, changed)
     const value = this.#core.encode(next)
-    indexEntries(definition, next, 'refuse')
+    const made = putOp(definition, ref, next, value)
+    if (hasUnique(definition)) {
+      setUnique(draft, definition, ref.key, rowBefore(draft, ref), next)
+      draft.set(made, ref.storeKey)
+    }
     return value
   }
 }

@@ -17,6 +17,7 @@ import type { Row } from '../../shard/row-codec.ts'
 import type { Change, WatchOptions } from '../handles.ts'
 import { formatToken, parseToken, type Token } from '../token.ts'
 import { planWalk, readSlice } from './query.ts'
+import { cancelled, throwIfCancelled } from './retry.ts'
 import type { Snapshots } from './snapshots.ts'
 import type { TableCore } from './table-core.ts'
 
@@ -26,6 +27,8 @@ export async function* watchTable(
   core: TableCore,
   snapshots: Snapshots,
   options: WatchOptions,
+  /** The position that `now` means: that of the call, not of the first change asked for. */
+  now: Position,
 ): AsyncGenerator<Change<Row, Key>, undefined, undefined> {
   const { node } = core
   const { loop } = node
@@ -37,7 +40,7 @@ export async function* watchTable(
       'a feed starts either after a token or from a named place',
     )
   }
-  let token: Token = { position: loop.flushed, ordinal: Number.POSITIVE_INFINITY }
+  let token: Token = { position: now, ordinal: Number.POSITIVE_INFINITY }
   if (options.after !== undefined) token = parseToken(node, options.after)
   if (options.from === 'start') {
     token = { position: Math.max(0, loop.state.trimmed - 1), ordinal: Number.POSITIVE_INFINITY }
@@ -53,7 +56,7 @@ export async function* watchTable(
     core.node.assertOpen()
     for (const change of changesAt(node, position, (id) => id === table)) {
       if (position === token.position && change.ordinal <= token.ordinal) continue
-      options.signal?.throwIfAborted()
+      throwIfCancelled(options.signal)
       yield {
         kind: change.kind,
         key: change.key,
@@ -72,14 +75,14 @@ async function* rowsOf(
   snapshots: Snapshots,
   identity: string,
 ): AsyncGenerator<Change<Row, Key>, Position, undefined> {
-  const held = snapshots.take(undefined)
+  const held = snapshots.hold()
   try {
     // The snapshot's own record says where it stands: it may be newer than what was reported.
     const position = statePosition(held.reader)
     const walk = planWalk(core, {})
     let after: Bytes | undefined
     for (;;) {
-      const slice = readSlice(core, snapshots.reader(held.id), walk, after, SLICE)
+      const slice = readSlice(core, snapshots.use(held), walk, after, SLICE)
       for (const { storeKey, row } of slice) {
         const key = decodeKey(storeKey, ROW_KEY_AT)
         yield { kind: 'row', key, row, position, token: formatToken(identity, position) }
@@ -88,7 +91,7 @@ async function* rowsOf(
       if (slice.length < SLICE) return position
     }
   } finally {
-    snapshots.drop(held.id)
+    snapshots.release(held)
   }
 }
 
@@ -100,9 +103,9 @@ function nextFlush(
 ): Promise<void> {
   const reached = core.node.reached(position)
   if (signal === undefined) return reached
-  signal.throwIfAborted()
+  throwIfCancelled(signal)
   return new Promise((resolve, reject) => {
-    const abort = (): void => reject(signal.reason as Error)
+    const abort = (): void => reject(cancelled(signal))
     signal.addEventListener('abort', abort, { once: true })
     reached.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
   })

@@ -1,0 +1,140 @@
+// A worker process with one system in it, in a fresh folder on the checkout's disk.
+
+import { fork } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const worker = fileURLToPath(new URL('../worker.mjs', import.meta.url))
+const scratch = fileURLToPath(new URL('../.tmp', import.meta.url))
+
+/** Longest wait for an answer. */
+const ANSWER_MS = 1_800_000
+
+/** @typedef {import('../worker.mjs').Request} Request */
+
+/** A new empty folder; `removeFolders` removes it. */
+export function freshFolder() {
+  mkdirSync(scratch, { recursive: true })
+  const folder = mkdtempSync(join(scratch, 'run-'))
+  folders.add(folder)
+  return folder
+}
+
+/** @type {Set<string>} */
+const folders = new Set()
+/** @type {Set<Child>} */
+const children = new Set()
+
+/** @param {string} folder */
+export function removeFolder(folder) {
+  folders.delete(folder)
+  rmSync(folder, { recursive: true, force: true })
+}
+
+/** Kills what still runs, and removes what it wrote. */
+export function cleanUp() {
+  for (const child of children) child.kill()
+  for (const folder of folders) removeFolder(folder)
+}
+
+export class Child {
+  #process
+  /** @type {{ resolve: (answer: unknown) => void, reject: (cause: Error) => void } | undefined} */
+  #asked
+  /** @type {string} */
+  #output = ''
+
+  /** @param {string} system @param {string} folder */
+  constructor(system, folder) {
+    const execArgv = (process.env['HOLDFAST_BENCH_NODE_ARGS'] ?? '').split(' ').filter(Boolean)
+    this.#process = fork(worker, [system, folder], { execArgv, silent: true })
+    children.add(this)
+    const keep = (/** @type {Buffer} */ chunk) => {
+      this.#output = (this.#output + chunk.toString()).slice(-4000)
+    }
+    this.#process.stdout?.on('data', keep)
+    this.#process.stderr?.on('data', keep)
+    this.#process.on('message', (message) => {
+      const { answer, error } = /** @type {{ answer?: unknown, error?: string }} */ (message)
+      if (error === undefined) this.#asked?.resolve(answer)
+      else this.#asked?.reject(new Error(error))
+    })
+    this.#process.on('exit', (code, signal) => {
+      children.delete(this)
+      this.#asked?.reject(new Error(`the worker ended (${code ?? signal})\n${this.#output}`))
+    })
+  }
+
+  /** @param {string} system @param {string} folder */
+  static async start(system, folder) {
+    const child = new Child(system, folder)
+    await child.#answer()
+    return child
+  }
+
+  /** @template T @param {Request} request @returns {Promise<T>} */
+  async ask(request) {
+    const answered = this.#answer()
+    this.#process.send(request)
+    return /** @type {Promise<T>} */ (answered)
+  }
+
+  /** Sends a request that is never answered. @param {Request} request */
+  tell(request) {
+    this.#process.send(request)
+  }
+
+  /** Anonymous resident memory in bytes, 0 when it is not known. */
+  anonymousBytes() {
+    try {
+      const status = readFileSync(`/proc/${this.#process.pid}/status`, 'utf8')
+      return Number(/^RssAnon:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1024
+    } catch {
+      return 0
+    }
+  }
+
+  kill() {
+    this.#process.kill('SIGKILL')
+  }
+
+  /** @returns {Promise<void>} */
+  async killed() {
+    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return
+    this.#asked = undefined
+    await new Promise((resolve) => {
+      this.#process.once('exit', resolve)
+      this.kill()
+    })
+  }
+
+  async close() {
+    await this.ask({ type: 'close' })
+    await this.killed()
+  }
+
+  /** @returns {Promise<unknown>} */
+  #answer() {
+    return new Promise((resolve, reject) => {
+      const late = setTimeout(() => {
+        this.kill()
+        reject(new Error(`no answer in ${ANSWER_MS / 1000} s\n${this.#output}`))
+      }, ANSWER_MS)
+      const settled = () => {
+        clearTimeout(late)
+        this.#asked = undefined
+      }
+      this.#asked = {
+        resolve: (answer) => {
+          settled()
+          resolve(answer)
+        },
+        reject: (cause) => {
+          settled()
+          reject(cause)
+        },
+      }
+    })
+  }
+}

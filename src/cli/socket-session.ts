@@ -1,0 +1,167 @@
+/** Calls and streams over a folder's socket: server/protocol.ts says what goes over it. */
+import type { Socket } from 'node:net'
+import { HoldfastError } from '../core/errors.ts'
+import type { Value } from '../core/wire.ts'
+import type { Holder } from '../open.ts'
+import type { CallTypes, StreamTypes } from '../server/operations.ts'
+import {
+  decodeError,
+  decodeMessage,
+  encodeMessage,
+  LineSplitter,
+  STREAM_CREDIT,
+  type Message,
+} from '../server/protocol.ts'
+import type { Session } from './session.ts'
+
+/** Methods that write: when the holder dies meanwhile, nobody knows whether they were applied. */
+const WRITES: ReadonlySet<string> = new Set([
+  'define',
+  'importState',
+  'importBatch',
+  'importFinish',
+  'importForget',
+])
+
+interface Pending {
+  readonly method: string
+  receive(message: Message): void
+  fail(error: HoldfastError): void
+}
+
+export class SocketSession implements Session {
+  readonly holder: Holder
+  readonly #socket: Socket
+  readonly #splitter = new LineSplitter()
+  readonly #pending = new Map<number, Pending>()
+  readonly #closed: Promise<void>
+  #lastId = 0
+  #gone = false
+
+  constructor(socket: Socket, holder: Holder, signal: AbortSignal) {
+    this.holder = holder
+    this.#socket = socket
+    socket.on('data', (chunk: Uint8Array) => this.#receive(chunk))
+    // The close that follows says all there is to say.
+    socket.on('error', () => undefined)
+    this.#closed = new Promise((resolve) => {
+      socket.once('close', () => {
+        this.#lose()
+        resolve()
+      })
+    })
+    signal.addEventListener('abort', () => this.#cancelAll(), { once: true })
+  }
+
+  call<M extends keyof CallTypes>(
+    method: M,
+    params: CallTypes[M]['params'],
+  ): Promise<CallTypes[M]['result']> {
+    return new Promise((resolve, reject) => {
+      const id = this.#begin({
+        method,
+        receive: ({ ok, error }) => {
+          this.#pending.delete(id)
+          if (error === undefined) resolve(ok as unknown as CallTypes[M]['result'])
+          else reject(decodeError(error))
+        },
+        fail: reject,
+      })
+      this.#send({ id, method, params: params as unknown as Value })
+    })
+  }
+
+  async *stream<M extends keyof StreamTypes>(
+    method: M,
+    params: StreamTypes[M]['params'],
+  ): AsyncGenerator<StreamTypes[M]['item']> {
+    const arrived: Message[] = []
+    let failure: HoldfastError | undefined
+    let wake = (): void => undefined
+    const id = this.#begin({
+      method,
+      receive: (message) => {
+        arrived.push(message)
+        wake()
+      },
+      fail: (error) => {
+        failure = error
+        wake()
+      },
+    })
+    this.#send({ id, method, params: params as unknown as Value, credit: STREAM_CREDIT })
+    let isOver = false
+    try {
+      for (;;) {
+        const message = arrived.shift()
+        if (message === undefined) {
+          if (failure !== undefined) throw failure
+          await new Promise<void>((resolve) => (wake = resolve))
+          continue
+        }
+        isOver = message.item === undefined
+        if (message.error !== undefined) throw decodeError(message.error)
+        if (isOver) return
+        yield message.item as unknown as StreamTypes[M]['item']
+        this.#send({ id, credit: 1 })
+      }
+    } finally {
+      this.#pending.delete(id)
+      if (!isOver) this.#send({ id, cancel: true })
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#socket.end()
+    this.#socket.destroySoon()
+    await this.#closed
+  }
+
+  #begin(pending: Pending): number {
+    const id = ++this.#lastId
+    this.#pending.set(id, pending)
+    return id
+  }
+
+  #send(message: Message): void {
+    if (this.#gone) this.#lose()
+    else this.#socket.write(encodeMessage(message))
+  }
+
+  #receive(chunk: Uint8Array): void {
+    try {
+      for (const line of this.#splitter.push(chunk)) {
+        const message = decodeMessage(line)
+        this.#pending.get(message.id)?.receive(message)
+      }
+    } catch (cause) {
+      this.#fail('Bug', 'the process that has the folder open does not speak our protocol', cause)
+      this.#socket.destroy()
+    }
+  }
+
+  #lose(): void {
+    this.#gone = true
+    this.#fail('Closed', `process ${this.holder.pid}, which had the folder open, is gone`)
+  }
+
+  #cancelAll(): void {
+    for (const [id, pending] of this.#pending) {
+      this.#send({ id, cancel: true })
+      // A batch that was sent is awaited: its outcome is worth knowing.
+      if (!WRITES.has(pending.method)) {
+        this.#pending.delete(id)
+        pending.fail(new HoldfastError('Cancelled', 'the call was cancelled'))
+      }
+    }
+  }
+
+  #fail(code: 'Closed' | 'Bug', message: string, cause?: unknown): void {
+    const lost = [...this.#pending.values()]
+    this.#pending.clear()
+    for (const pending of lost) {
+      const isWrite = code === 'Closed' && WRITES.has(pending.method)
+      pending.fail(new HoldfastError(isWrite ? 'OutcomeUnknown' : code, message, { cause }))
+    }
+  }
+}

@@ -1,0 +1,142 @@
+// Runs the built command as its users do: a process of its own, its output and how it ended.
+
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
+const main = join(root, 'dist', 'cli', 'main.js')
+const timeoutMs = 60_000
+
+export interface Ended {
+  readonly code: number | null
+  readonly signal: string | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export interface RunOptions {
+  readonly env?: Readonly<Record<string, string>>
+  /** Kills the process with this signal as soon as it is so far. */
+  readonly kill?: { readonly when: () => boolean; readonly signal: NodeJS.Signals }
+  /** Through bin/holdfast, which builds first. Default false. */
+  readonly bin?: boolean
+}
+
+/** Builds dist/ when it is not current. */
+export function buildHoldfast(): void {
+  const { status, stderr } = spawnSync(process.execPath, [join(root, 'scripts', 'setup.mjs')], {
+    encoding: 'utf8',
+    timeout: 5 * timeoutMs,
+  })
+  if (status !== 0) throw new Error(`the build failed: ${stderr}`)
+}
+
+function start(args: readonly string[], options: RunOptions): ChildProcess {
+  const file = options.bin === true ? join(root, 'bin', 'holdfast') : main
+  const { NO_COLOR: _color, FORCE_COLOR: _force, HOLDFAST_DIR: _dir, ...env } = process.env
+  return spawn(process.execPath, [file, ...args], {
+    env: { ...env, ...options.env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: timeoutMs,
+    killSignal: 'SIGKILL',
+  })
+}
+
+export function holdfast(args: readonly string[], options: RunOptions = {}): Promise<Ended> {
+  const child = start(args, options)
+  const { kill } = options
+  const timer = kill && whenSo(kill.when, () => child.kill(kill.signal))
+  return new Promise((resolve, reject) => {
+    const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)]
+    child.once('error', reject)
+    child.once('close', (code, signal) => {
+      clearInterval(timer)
+      resolve({ code, signal, stdout: stdout(), stderr: stderr() })
+    })
+  })
+}
+
+/** Calls `act` once, when `condition` is seen to hold. */
+export function whenSo(condition: () => boolean, act: () => void): NodeJS.Timeout {
+  const timer = setInterval(() => {
+    if (!condition()) return
+    clearInterval(timer)
+    act()
+  }, 5)
+  return timer
+}
+
+/** Bytes of a file; none when it is not there. */
+export function bytesOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0
+}
+
+function collect(stream: NodeJS.ReadableStream | null): () => string {
+  let text = ''
+  stream?.setEncoding('utf8')
+  stream?.on('data', (chunk: string) => (text += chunk))
+  return () => text
+}
+
+export interface Holding {
+  readonly pid: number
+  kill(signal: NodeJS.Signals): Promise<number | null>
+}
+
+/** A process that has `dir` open until it is killed. */
+export function holdOpen(dir: string): Promise<Holding> {
+  const child = start(['start', '--no-sample', '--dir', dir], {})
+  const ended = new Promise<number | null>((resolve) => child.once('close', resolve))
+  return new Promise((resolve, reject) => {
+    const text = collect(child.stderr)
+    child.stderr?.on('data', () => {
+      if (!text().includes('serving')) return
+      resolve({
+        pid: child.pid ?? 0,
+        kill: (signal) => {
+          child.kill(signal)
+          return ended
+        },
+      })
+    })
+    child.once('close', () => reject(new Error(`the holder ended: ${text()}`)))
+  })
+}
+
+/** Runs `work` while another process has the folder open, or while none has. */
+export async function whileHeld(
+  dir: string,
+  isHeld: boolean,
+  work: () => Promise<void>,
+): Promise<void> {
+  const holder = isHeld ? await holdOpen(dir) : undefined
+  try {
+    await work()
+  } finally {
+    await holder?.kill('SIGTERM')
+  }
+}
+
+/** A folder of its own that goes with the test. */
+export class Workplace implements Disposable {
+  readonly folder = mkdtempSync(join(tmpdir(), 'holdfast-cli-'))
+  readonly data = join(this.folder, 'data')
+
+  path(name: string): string {
+    return join(this.folder, name)
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 3 })
+  }
+}
+
+export function jsonLines(text: string): Record<string, unknown>[] {
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+}
