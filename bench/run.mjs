@@ -144,7 +144,8 @@ function printEmbedded(machine, rows, results) {
 }
 
 /** @param {Result} result */
-function noteOf({ name, peakAnonBytes, getP50Ms }) {
+function noteOf({ name, peakAnonBytes, getP50Ms, variant }) {
+  if (variant !== undefined) return variant
   if (peakAnonBytes !== undefined) return `${Math.round(peakAnonBytes / 1e6)} MB anonymous`
   if (getP50Ms !== undefined) return `first get ${figure(getP50Ms)} ms`
   return name.startsWith('scan') ? 'rows' : ''

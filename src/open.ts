@@ -13,7 +13,6 @@ import { claimFolder, type Claim } from './store/folder-claim.ts'
 import { openLmdbStore } from './store/lmdb-store.ts'
 import { openMemoryStore } from './store/memory-store.ts'
 import type { Store } from './store/store.ts'
-import type { AnyDatabase } from './server/any-rows.ts'
 import { openDatabase, type Database } from './table/database.ts'
 import type { TableDefinitions } from './table/schema.ts'
 import type { SchemaProgress } from './table/schema-work.ts'
@@ -113,6 +112,12 @@ async function start<T extends TableDefinitions>(
   try {
     node = new Node({ env: systemEnv, store, openLog: openLocalLog, retention: options.retention })
     await node.start(shards)
+    if (options.shards !== undefined && options.shards !== node.shards) {
+      throw new HoldfastError(
+        'InvalidArgument',
+        `this database has ${node.shards} shards, for ever; not ${options.shards}`,
+      )
+    }
     const parts = {
       node,
       dir: claim?.dir,
@@ -123,7 +128,7 @@ async function start<T extends TableDefinitions>(
       },
     }
     const db = await openDatabase<T>(parts, (options.tables ?? {}) as T)
-    const served = { db, operations: operations(db as unknown as AnyDatabase, systemEnv) }
+    const served = { db, operations: operations(db, systemEnv) }
     if (claim !== undefined) {
       const folderSocket = (socket = new FolderSocket(served.operations, systemEnv))
       claim.serve((connection) => folderSocket.accept(connection))

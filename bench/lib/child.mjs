@@ -45,10 +45,14 @@ export class Child {
   /** @type {string} */
   #output = ''
 
-  /** @param {string} system @param {string} folder */
-  constructor(system, folder) {
+  /** @param {string} system @param {string} folder @param {Record<string, string>} env */
+  constructor(system, folder, env) {
     const execArgv = (process.env['HOLDFAST_BENCH_NODE_ARGS'] ?? '').split(' ').filter(Boolean)
-    this.#process = fork(worker, [system, folder], { execArgv, silent: true })
+    this.#process = fork(worker, [system, folder], {
+      execArgv,
+      silent: true,
+      env: { ...process.env, ...env },
+    })
     children.add(this)
     const keep = (/** @type {Buffer} */ chunk) => {
       this.#output = (this.#output + chunk.toString()).slice(-4000)
@@ -66,9 +70,9 @@ export class Child {
     })
   }
 
-  /** @param {string} system @param {string} folder */
-  static async start(system, folder) {
-    const child = new Child(system, folder)
+  /** @param {string} system @param {string} folder @param {Record<string, string>} env */
+  static async start(system, folder, env = {}) {
+    const child = new Child(system, folder, env)
     await child.#answer()
     return child
   }

@@ -10,7 +10,7 @@ interface Question {
   readonly text: string
   /** Arguments of the command that asks the same. */
   readonly command: string
-  answer(session: Session): Promise<readonly AnyRow[]>
+  readonly answer: (session: Session) => Promise<readonly AnyRow[]>
 }
 
 const FROM = '2001-01-05'

@@ -69,14 +69,12 @@ export const ERRORS = {
     'no',
     'Wait: the index is being built; `db.ready()` resolves when it is.',
   ),
-  UnknownField: entry('rejected', 'no', 'Check the name of the field.'),
   NotIndexable: entry(
     'rejected',
     'no',
     'An indexed field holds a key type, or is missing or null.',
   ),
   IndexedField: entry('rejected', 'no', 'Use `update` for fields that an index or the key covers.'),
-  ReadOnlyTransaction: entry('rejected', 'no', 'Write inside `transact`, through its own handle.'),
   TransactionClosed: entry(
     'rejected',
     'no',

@@ -19,6 +19,8 @@ export const LIMITS = {
   entryBytes: 512 * KiB,
   /** Bytes at which the proposer seals an entry although more is waiting. */
   entryTargetBytes: 160 * KiB,
+  /** Bytes of writes that wait to be sealed; beyond it they are refused as `Overloaded`. */
+  stagedBytes: 256 * KiB * KiB,
   /** Transactions in one entry. */
   entryTransactions: 4096,
   /** Bytes of a key in a store: LMDB's own limit with 4 KiB pages is 1978. */

@@ -50,6 +50,9 @@ export function decodeValue(bytes: Bytes, start = 0, end: number = bytes.length)
 export function checkValue(value: unknown, path: string, depth: number): void {
   switch (typeof value) {
     case 'string':
+      // As UTF-8 it would come back as another string.
+      if (!value.isWellFormed()) throw invalid(path, 'a lone surrogate cannot be stored')
+      return
     case 'boolean':
     case 'bigint':
       return
@@ -75,6 +78,7 @@ function checkObject(value: object, path: string, depth: number): void {
     for (const field in value) {
       const part = (value as Record<string, unknown>)[field]
       if (field === '__proto__') throw invalid(path, 'a field cannot be named __proto__')
+      if (!field.isWellFormed()) throw invalid(path, 'a field has a lone surrogate in its name')
       if (part !== undefined) checkValue(part, path === '' ? field : `${path}.${field}`, depth + 1)
     }
     return

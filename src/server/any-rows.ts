@@ -34,6 +34,6 @@ export function roughBytes(value: Value | undefined): number {
   if (typeof value !== 'object' || value === null || value instanceof Date) return 8
   if (value instanceof Uint8Array) return 8 + value.length
   let bytes = 8
-  for (const [name, part] of Object.entries(value)) bytes += name.length + roughBytes(part as Value)
+  for (const [name, part] of Object.entries(value)) bytes += name.length + roughBytes(part)
   return bytes
 }

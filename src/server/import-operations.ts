@@ -13,7 +13,7 @@ import { looseDefinition } from '../table/database.ts'
 import type { Query } from '../table/handles.ts'
 import type { AnyDatabase, AnyRow } from './any-rows.ts'
 
-export const IMPORTS = '_imports'
+const IMPORTS = '_imports'
 const DONE_AT = -1
 const DELETED_AT_ONCE = 500
 

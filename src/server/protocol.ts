@@ -14,7 +14,7 @@ import { type ErrorCode, ERRORS, HoldfastError, isHoldfastError } from '../core/
 import { fromWire, toWire, type JsonValue, type Value } from '../core/wire.ts'
 
 /** Most bytes of one message: far above a batch of rows, far below what would exhaust memory. */
-export const MESSAGE_BYTES_MAX = 64 * 1024 * 1024
+const MESSAGE_BYTES_MAX = 64 * 1024 * 1024
 /** Items of a stream on their way at once. */
 export const STREAM_CREDIT = 4
 

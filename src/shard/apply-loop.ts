@@ -150,8 +150,21 @@ export class ApplyLoop implements ApplyTarget {
     this.#halted = halted
     this.#unfollow()
     this.#queue = []
+    this.#takeBack()
     for (const waiter of this.#waiting.splice(0)) waiter.reject(halted)
     for (const listener of this.#listeners) listener.halted(halted)
+  }
+
+  /** What was decided and never flushed is gone: reads go on with the definitions that are stored. */
+  #takeBack(): void {
+    try {
+      const { definitions, definitionsVersion } = loadState(this.store)
+      this.state.definitions.clear()
+      for (const [id, definition] of definitions) this.state.definitions.set(id, definition)
+      this.state.definitionsVersion = definitionsVersion
+    } catch {
+      // A store that cannot be read says so to whoever reads it.
+    }
   }
 
   /** Ends following, and waits for what was staged. Whoever still waits for a position is told. */

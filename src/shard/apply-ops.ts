@@ -100,6 +100,7 @@ function applyOp(context: Context, op: Op, ordinal: number): void {
   // Borrowed from the store: used up before the store is called again.
   const old = kept === undefined ? target.store.get(storeKey) : (kept.stored ?? undefined)
   if (old !== undefined) draft.existed(ordinal)
+  if (definition.rowVersion > 0) draft.rowVersions.set(op.table, definition.rowVersion)
   const indexed = definition.indexes.length > 0
   switch (op.kind) {
     case 'put': {

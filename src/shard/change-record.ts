@@ -4,6 +4,7 @@
  *
  *   crc u32 | verdicts, run-length coded | ops: one bit each, was there a row before
  *   | results of stateful ops: ordinal, and the row or why it was refused
+ *   | row versions of the tables that have one: table, version
  */
 import { ByteReader, ByteWriter, type Bytes } from '../core/bytes.ts'
 import { HoldfastError } from '../core/errors.ts'
@@ -22,11 +23,15 @@ export interface ChangeRecord {
   /** By the op's ordinal in its entry: whether a row was there before. */
   readonly existed: (ordinal: number) => boolean
   readonly results: ReadonlyMap<number, OpResult>
+  /** The version that rows of `table` were written with. */
+  readonly rowVersion: (table: number) => number
 }
 
 /** Collects a record while an entry is applied. */
 export class ChangeDraft {
   readonly results = new Map<number, OpResult>()
+  /** Row versions by table, where they are not 0. */
+  readonly rowVersions = new Map<number, number>()
   readonly #bits: Uint8Array
 
   constructor(ops: number) {
@@ -53,6 +58,11 @@ export class ChangeDraft {
         writer.text(result.field)
       }
     }
+    writer.varint(this.rowVersions.size)
+    for (const [table, version] of this.rowVersions) {
+      writer.u32(table)
+      writer.varint(version)
+    }
     writer.buffer.writeUInt32LE(crc32(writer.buffer, 4, writer.length, position >>> 0), 0)
     return writer.finish()
   }
@@ -77,7 +87,10 @@ export function decodeChangeRecord(position: Position, bytes: Bytes): ChangeReco
       ok ? { ok, value: reader.blob() } : { ok, code: reader.text(), field: reader.text() },
     )
   }
+  const versions = new Map<number, number>()
+  for (let left = reader.varint(); left > 0; left--) versions.set(reader.u32(), reader.varint())
+  const rowVersion = (table: number): number => versions.get(table) ?? 0
   const existed = (ordinal: number): boolean =>
     ((bits[ordinal >>> 3] ?? 0) & (1 << (ordinal & 7))) !== 0
-  return { verdicts, existed, results }
+  return { verdicts, existed, results, rowVersion }
 }

@@ -20,6 +20,8 @@ export interface Change {
   readonly key: Key
   /** The row after the change; undefined for a delete. */
   readonly row: Row | undefined
+  /** The version of the row's shape when it was written. */
+  readonly rowVersion: number
   readonly position: Position
   /** Which op of the entry it was. */
   readonly ordinal: number
@@ -72,7 +74,8 @@ function changeOf(
   ordinal: number,
 ): Change | undefined {
   const existed = decided.existed(ordinal)
-  const base = { table: op.table, key: decodeKey(op.key), position, ordinal }
+  const rowVersion = decided.rowVersion(op.table)
+  const base = { table: op.table, key: decodeKey(op.key), rowVersion, position, ordinal }
   switch (op.kind) {
     case 'put':
       return { ...base, kind: existed ? 'update' : 'insert', row: decodeBody(op.body) }

@@ -187,7 +187,12 @@ export class Proposer implements ApplyListener {
   }
 
   halted(cause: HoldfastError): void {
-    this.#stop(cause, cause)
+    const { code, message } = cause
+    const halted = new HoldfastError('Halted', `the database stopped: ${message}`, {
+      cause,
+      details: { code },
+    })
+    this.#stop(cause, halted)
   }
 
   /** Refuses new calls, and settles those there are. */
@@ -216,6 +221,15 @@ export class Proposer implements ApplyListener {
     }
     // Once a group: a clock that stood still while the process was busy would cut the deadline short.
     if (this.#staged.length === 0) this.#nowMs = this.#env.clock.monotonicMs()
+    if (this.#stagedBytes > LIMITS.stagedBytes) {
+      fail(
+        new HoldfastError(
+          'Overloaded',
+          `${this.#staged.length} writes are waiting already; await some of them`,
+        ),
+      )
+      return
+    }
     const deadlineMs = this.#nowMs + (options.deadlineMs ?? LIMITS.deadlineMs)
     const waiting: Waiting = { transaction, command, bytes, deadlineMs, settle, fail, done: false }
     if (options.signal !== undefined) this.#abortable(waiting, options.signal)

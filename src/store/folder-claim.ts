@@ -12,8 +12,10 @@
  * dead holder one gets the next number, and the other finds it taken or finds itself superseded.
  */
 import {
+  accessSync,
   chmodSync,
   closeSync,
+  constants,
   existsSync,
   fsyncSync,
   linkSync,
@@ -26,7 +28,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { HoldfastError } from '../core/errors.ts'
 import { dataFile } from './lmdb-file.ts'
 
@@ -69,7 +71,7 @@ export async function claimFolder(dir: string, options: ClaimOptions): Promise<C
       details: { dir },
     })
   }
-  attempt(dir, () => mkdirSync(dir, { recursive: true }))
+  makeFolder(dir)
   const socket = `holdfast.${options.incarnation}.sock`
   const { server, handOver } = await listen(dir, socket)
   try {
@@ -90,6 +92,22 @@ export async function claimFolder(dir: string, options: ClaimOptions): Promise<C
           resolve()
         })
       }),
+  }
+}
+
+/** Makes `dir` and the folders above it that are missing, durably. */
+function makeFolder(dir: string): void {
+  let at = dir
+  try {
+    const first = mkdirSync(dir, { recursive: true })
+    if (first === undefined) return
+    for (; at !== first; at = dirname(at)) syncFolder(dirname(at))
+    syncFolder(dirname(first))
+  } catch (cause) {
+    // Of a folder that cannot be made Node says ENOENT; what is above it says why.
+    while (!existsSync(at) && at !== dirname(at)) at = dirname(at)
+    attempt(dir, () => accessSync(at, constants.W_OK))
+    throw folderError(dir, cause)
   }
 }
 

@@ -99,6 +99,25 @@ export function makeLockFile(path: string): void {
   }
 }
 
+/** Removes a file and what LMDB keeps beside it. */
+export function removeFiles(path: string): void {
+  rmSync(path, { force: true })
+  rmSync(`${path}-lock`, { force: true })
+}
+
+/**
+ * Makes what a file holds durable. What can be read of it need not be: a process that was killed may
+ * have left a commit that is in memory only, and nobody may build on what a crash can take away.
+ */
+export function syncFile(path: string): void {
+  const file = openSync(path, 'r+')
+  try {
+    fsyncSync(file)
+  } finally {
+    closeSync(file)
+  }
+}
+
 /** Makes the names in `dir` durable. Where folders cannot be opened (Windows), the system does it. */
 export function syncFolder(dir: string): void {
   let folder: number

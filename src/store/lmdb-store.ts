@@ -14,13 +14,21 @@
  *   write c ── waits ──────────────────────────────────────┤
  *   write d ── waits ──────────────────────────────────────┘
  */
-import { statfsSync, statSync } from 'node:fs'
+import { renameSync, statfsSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { getSystemErrorName } from 'node:util'
 import { open as openLmdb, type RootDatabase, type Transaction } from 'lmdb'
 import { compareBytes, EMPTY, type Bytes } from '../core/bytes.ts'
 import { HoldfastError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
-import { checkLmdbFile, dataFile, makeLockFile, syncFolder } from './lmdb-file.ts'
+import {
+  checkLmdbFile,
+  dataFile,
+  makeLockFile,
+  removeFiles,
+  syncFile,
+  syncFolder,
+} from './lmdb-file.ts'
 import type { RangeOptions, Store, StoreBatch, StoreSnapshot, StoreStats, Visit } from './store.ts'
 
 export interface LmdbOptions {
@@ -70,23 +78,46 @@ export function openLmdbStore(options: LmdbOptions): Store {
   const path = dataFile(options.dir)
   const existed = checkLmdbFile(path)
   makeLockFile(path)
-  let database: Database
   try {
-    database = openLmdb<Bytes, Bytes>({
-      path,
-      readOnly: options.readOnly === true,
-      overlappingSync: false,
-      noSync: options.unsafeNoSync === true,
-      keyEncoding: 'binary',
-      encoder: valueEncoder,
-      noMemInit: false,
-      maxReaders: 256,
-    } as never) as unknown as Database
+    if (options.readOnly !== true) {
+      if (!existed) makeDataFile(options.dir, path)
+      else if (options.unsafeNoSync !== true) syncFile(path)
+      syncFolder(options.dir)
+    }
+    return new LmdbStore(openDatabase(path, options), path)
   } catch (cause) {
     throw storageError(cause, 'the data file cannot be opened')
   }
-  if (!existed && options.readOnly !== true) syncFolder(options.dir)
-  return new LmdbStore(database, path)
+}
+
+function openDatabase(path: string, options: Omit<LmdbOptions, 'dir'>): Database {
+  return openLmdb<Bytes, Bytes>({
+    path,
+    readOnly: options.readOnly === true,
+    overlappingSync: false,
+    // Otherwise lmdb-js trusts pages that were never synced, since this machine wrote them.
+    safeRestore: true,
+    noSync: options.unsafeNoSync === true,
+    keyEncoding: 'binary',
+    encoder: valueEncoder,
+    noMemInit: false,
+    maxReaders: 256,
+  } as never) as unknown as Database
+}
+
+/**
+ * Makes an empty data file under another name, and names it once it is synced: LMDB does not sync
+ * its first pages, and a crash can leave a file that ends every process that opens it.
+ */
+function makeDataFile(dir: string, path: string): void {
+  const aside = join(dir, 'data.new.mdb')
+  removeFiles(aside)
+  makeLockFile(aside)
+  // Closing is done when the call returns: nothing was written.
+  openDatabase(aside, {}).close().catch(ignore)
+  syncFile(aside)
+  removeFiles(`${aside}-lock`)
+  renameSync(aside, path)
 }
 
 /** A batch on its way, and whom to tell. */

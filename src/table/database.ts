@@ -20,17 +20,12 @@ import type {
 import {
   checkName,
   strong,
+  TTL_INDEX,
   type AnyDefinition,
   type StrongDefinition,
   type TableDefinitions,
 } from './schema.ts'
-import {
-  declareTable,
-  finishTable,
-  redefine,
-  TTL_INDEX,
-  type SchemaProgress,
-} from './schema-work.ts'
+import { declareTable, finishTable, redefine, type SchemaProgress } from './schema-work.ts'
 import type { LooseQuery } from './strong/query.ts'
 import { Snapshots } from './strong/snapshots.ts'
 import { StrongTableHandle } from './strong/strong-table.ts'
@@ -325,6 +320,11 @@ class DatabaseHandle {
   }
 
   #handle(name: string, code: TableCore['code']): StrongTableHandle {
+    const known = this.#handles.get(name)
+    if (known !== undefined) {
+      known.core.code = code
+      return known
+    }
     const core = new TableCore(this.#node, name, code)
     const handle = new StrongTableHandle(core, this.#snapshots, this.#transactor)
     this.#handles.set(name, handle)

@@ -14,7 +14,7 @@ import { IDEMPOTENCY_KEPT_MS } from './strong/idempotency.ts'
 import { planWalk, readSlice } from './strong/query.ts'
 import type { TableCore } from './strong/table-core.ts'
 import type { Transactor } from './strong/transactor.ts'
-import { TTL_INDEX } from './schema-work.ts'
+import { TTL_INDEX } from './schema.ts'
 
 const ROUND_MS = 1_000
 /** Rounds between two looks at idempotency keys. */
@@ -85,8 +85,9 @@ export class Expiry {
           }),
         ),
       )
-      removed += done.filter(({ value }) => value).length
-      if (found.length < SLICE || this.#stopped) return removed
+      const gone = done.filter(({ value }) => value).length
+      removed += gone
+      if (found.length < SLICE || gone === 0 || this.#stopped) return removed
     }
   }
 

@@ -261,7 +261,7 @@ export interface TransactOptions extends WriteOptions {
   readonly request?: Value | undefined
 }
 
-/** What a transaction returned, and where it stands in the log. */
+/** One table, as `stats` gives it. */
 export interface TableStats {
   readonly name: string
   readonly rows: number

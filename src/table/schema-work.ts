@@ -9,12 +9,13 @@
  *
  * A process that dies in between leaves the definition pending; the next one to open goes on.
  */
-import { afterPrefix, ByteReader, copyBytes, type Bytes } from '../core/bytes.ts'
+import { afterPrefix, ByteReader, copyBytes, equalBytes, type Bytes } from '../core/bytes.ts'
 import { HoldfastError, isHoldfastError } from '../core/errors.ts'
-import { decodeKey, type Key } from '../core/key-codec.ts'
+import { decodeKey, encodeKey, type Key } from '../core/key-codec.ts'
 import {
   HIDDEN_TABLES,
   indexValue,
+  keyOfRow,
   type IndexDefinition,
   type TableDefinition,
 } from '../shard/definitions.ts'
@@ -25,12 +26,10 @@ import { decodeRow, rowVersionOf } from '../shard/row-codec.ts'
 import { storedTotal } from '../shard/shard-stats.ts'
 import { Draft, putOp, reindexOp, setUnique } from './strong/draft.ts'
 import { LOST, untilWon } from './strong/retry.ts'
-import type { TableCore } from './strong/table-core.ts'
+import { TableCore } from './strong/table-core.ts'
 import { replacement } from './strong/updates.ts'
-import type { DeclaredIndex, AnyDefinition } from './schema.ts'
+import { TTL_INDEX, type AnyDefinition, type DeclaredIndex } from './schema.ts'
 
-/** The index that a table with a time to live has over its field. */
-export const TTL_INDEX = '_ttl'
 /** Rows handled in one go, and offending rows listed at the most. */
 const SLICE = 200
 const OFFENDERS_MAX = 20
@@ -56,6 +55,9 @@ export async function declareTable(
     const wanted =
       current === undefined ? created(node, name, declared) : changed(node, current, declared)
     if (wanted === current) return hasWork(wanted)
+    if (current !== undefined && declared.version > current.rowVersion) {
+      await rehearse(node, current, declared)
+    }
     const expect = current?.version ?? 0
     const { position, result } = await node.proposer.command({
       type: 'define',
@@ -68,6 +70,47 @@ export async function declareTable(
       throw new HoldfastError('InvalidSchema', 'this database has as many tables as it may')
     // Somebody else changed it first: compare again.
   }
+}
+
+/**
+ * Tries the rows' new version on every row there is, before anything is changed: a `migrate` that
+ * throws, or makes rows that the schema refuses, leaves the table as it was.
+ */
+async function rehearse(
+  node: Node,
+  current: TableDefinition,
+  declared: AnyDefinition,
+): Promise<void> {
+  const { schema, migrate } = declared
+  const core = new TableCore(node, current.name, { schema, migrate })
+  const offenders = await eachSlice(
+    core,
+    (slice) =>
+      Promise.resolve(
+        slice.flatMap(({ storeKey, stored }): Offender[] => {
+          const version = rowVersionOf(stored)
+          if (version >= declared.version) return []
+          try {
+            const before = decodeRow(storeKey, stored)
+            const row = core.validate(migrate?.(before, version) ?? before)
+            core.encode(row)
+            if (!equalBytes(encodeKey(keyOfRow(current, row)), storeKey.subarray(ROW_KEY_AT))) {
+              throw new HoldfastError('InvalidArgument', '`migrate` changed the key')
+            }
+            return []
+          } catch (cause) {
+            return [offender(storeKey, cause)]
+          }
+        }),
+      ),
+    () => undefined,
+  )
+  if (offenders.length > 0)
+    throw conflict(
+      core,
+      `version ${declared.version} does not fit the rows; nothing was changed`,
+      offenders,
+    )
 }
 
 export function hasWork(definition: TableDefinition): boolean {
@@ -347,8 +390,7 @@ async function offenderOf(
     return undefined
   } catch (cause) {
     if (isHoldfastError(cause) && !isOfTheRow(cause)) throw cause
-    const reason = cause instanceof Error ? cause.message : String(cause)
-    return { key: decodeKey(storeKey, ROW_KEY_AT), reason }
+    return offender(storeKey, cause)
   }
 }
 
@@ -356,6 +398,11 @@ async function offenderOf(
 function isOfTheRow(refusal: HoldfastError): boolean {
   if (refusal.code === 'Conflict') return false
   return refusal.kind === 'rejected' || refusal.kind === 'conflict'
+}
+
+function offender(storeKey: Bytes, cause: unknown): Offender {
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  return { key: decodeKey(storeKey, ROW_KEY_AT), reason }
 }
 
 function conflict(core: TableCore, what: string, offenders: readonly Offender[]): HoldfastError {

@@ -167,10 +167,13 @@ function declare(name: string, spec: unknown): DeclaredIndex {
   const fields = unique ? spec.unique : spec
   if (typeof fields === 'string') return { name, fields: [fields], unique }
   if (Array.isArray(fields) && fields.every((field) => typeof field === 'string')) {
-    return { name, fields, unique }
+    return { name, fields: [...fields], unique }
   }
   throw invalid(`index ${name} names no field`)
 }
+
+/** The index that a table with a time to live has over its field. */
+export const TTL_INDEX = '_ttl'
 
 const NAME = /^[A-Za-z_][A-Za-z0-9_-]*$/
 
@@ -195,6 +198,7 @@ function checkDefinition(definition: AnyDefinition): void {
   }
   for (const index of indexes) {
     checkName('index', index.name)
+    if (index.name === TTL_INDEX) throw invalid(`index ${index.name} has a name of Holdfast's own`)
     if (index.fields.length === 0) throw invalid(`index ${index.name} names no field`)
   }
   if (!Number.isInteger(version) || version < 0 || version > 0xffff) {

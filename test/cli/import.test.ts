@@ -149,7 +149,7 @@ it('takes rows as large as they may be, refuses larger ones, and rows that are t
     line,
     /^\w+/.exec(String(reason))?.[0],
   ])
-  expect(reasons.sort()).toEqual([
+  expect(reasons.sort(([a], [b]) => Number(a) - Number(b))).toEqual([
     [4, 'RowTooLarge'],
     [6, 'AlreadyExists'],
     [7, 'InvalidKey'],

@@ -17,7 +17,7 @@ it('goes on with the first import, answers, and says at the next start what it f
   expect(first.code).toBe(0)
   expect(first.stderr).toContain('imported 200,000 rows into flights')
   expect(first.stdout).toContain('San Francisco International')
-  expect(first.stdout).toContain('bin/holdfast get airports SFO')
+  expect(first.stdout).toContain(`bin/holdfast --dir ${place.data} get airports SFO`)
   const second = await holdfast([...start, '--json'])
   expect(second.stderr).toMatch(/found 2 tables, .* at position .* here since /)
   expect(second.stderr).toContain('flights: 200,000 rows, indexes byOrigin, byDate')

@@ -7,6 +7,17 @@ import { open, strong, unique, unvalidated } from '../../dist/index.js'
 /** @typedef {{ set: number, part: number, tag: string }} Part */
 /** @typedef {{ id: string, n: number, seen: number[] }} Counter */
 
+/** @type {import('../../dist/index.js').Unvalidated<Account>} */
+const accountRow = unvalidated()
+/** @type {import('../../dist/index.js').Unvalidated<Transfer>} */
+const transferRow = unvalidated()
+/** @type {import('../../dist/index.js').Unvalidated<Item>} */
+const itemRow = unvalidated()
+/** @type {import('../../dist/index.js').Unvalidated<Part>} */
+const partRow = unvalidated()
+/** @type {import('../../dist/index.js').Unvalidated<Counter>} */
+const counterRow = unvalidated()
+
 export const ACCOUNTS = 8
 export const START_BALANCE = 1_000n
 export const PARTS = 12
@@ -17,26 +28,26 @@ export function openCrash(dir) {
     dir,
     tables: {
       accounts: strong({
-        row: /** @type {import('../../dist/index.js').Unvalidated<Account>} */ (unvalidated()),
+        row: accountRow,
         key: 'id',
       }),
       transfers: strong({
-        row: /** @type {import('../../dist/index.js').Unvalidated<Transfer>} */ (unvalidated()),
+        row: transferRow,
         key: 'id',
         indexes: { byFrom: 'from' },
       }),
       items: strong({
-        row: /** @type {import('../../dist/index.js').Unvalidated<Item>} */ (unvalidated()),
+        row: itemRow,
         key: 'id',
         indexes: { byGroup: 'group', byCode: unique('code') },
       }),
       parts: strong({
-        row: /** @type {import('../../dist/index.js').Unvalidated<Part>} */ (unvalidated()),
+        row: partRow,
         key: ['set', 'part'],
         indexes: { byTag: 'tag' },
       }),
       counters: strong({
-        row: /** @type {import('../../dist/index.js').Unvalidated<Counter>} */ (unvalidated()),
+        row: counterRow,
         key: 'id',
       }),
     },

@@ -21,7 +21,7 @@ export class Victim {
     tracer: readonly string[] = [],
     options: { readonly uid?: number } = {},
   ) {
-    const [program = '', ...args] = [...tracer, process.execPath, script]
+    const [program, ...args] = [...tracer, process.execPath, script]
     this.#process = spawn(program, args, { stdio: 'pipe', ...options })
     this.#process.stdin.on('error', () => undefined)
     this.#process.stderr.on('data', (chunk: Buffer) => {

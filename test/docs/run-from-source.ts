@@ -54,9 +54,8 @@ export function typeFaults(programs: Readonly<Record<string, string>>): string[]
   }
   const texts = new Map(Object.entries(programs).map(([path, text]) => [join(root, path), text]))
   const host = ts.createCompilerHost(checked)
-  const { readFile, fileExists } = host
-  host.readFile = (path) => texts.get(path) ?? readFile.call(host, path)
-  host.fileExists = (path) => texts.has(path) || fileExists.call(host, path)
+  host.readFile = (path) => texts.get(path) ?? ts.sys.readFile(path)
+  host.fileExists = (path) => texts.has(path) || ts.sys.fileExists(path)
   const program = ts.createProgram([...texts.keys()], checked, host)
   return [...texts.keys()].flatMap((path) => {
     const file = program.getSourceFile(path)

@@ -9,14 +9,19 @@ import { openDatabase } from '../../dist/table/database.js'
 /** @typedef {{ id: string, code: string, text: string }} Row */
 /** @typedef {{ id: string, n: number }} Count */
 
+/** @type {import('../../dist/index.js').Unvalidated<Row>} */
+const rowRow = unvalidated()
+/** @type {import('../../dist/index.js').Unvalidated<Count>} */
+const countRow = unvalidated()
+
 const tables = {
   rows: strong({
-    row: /** @type {import('../../dist/index.js').Unvalidated<Row>} */ (unvalidated()),
+    row: rowRow,
     key: 'id',
     indexes: { byText: 'text', byCode: unique('code') },
   }),
   counts: strong({
-    row: /** @type {import('../../dist/index.js').Unvalidated<Count>} */ (unvalidated()),
+    row: countRow,
     key: 'id',
   }),
 }

@@ -24,24 +24,30 @@ beforeAll(() => {
 })
 afterAll(() => rmSync(scratch, { recursive: true, force: true }))
 
-function record(mode: 'synced' | 'no-sync', inject: readonly string[] = []): Promise<Recording> {
+function record(
+  mode: 'synced' | 'no-sync',
+  inject: readonly string[] = [],
+  writes = WRITES,
+): Promise<Recording> {
   const folder = mkdtempSync(join(scratch, `${mode}-`))
-  const worker = join(import.meta.dirname, 'database-worker.mjs')
   return recordWorker({
-    worker: [process.execPath, worker, folder, mode, String(WRITES)],
+    worker: [...program('database-worker'), folder, mode, `${writes}`],
     folder,
     inject,
   })
 }
 
+const program = (name: string): string[] => [
+  process.execPath,
+  join(import.meta.dirname, `${name}.mjs`),
+]
+
 async function check(
   recording: Recording,
   options: Partial<CrashOptions> = {},
+  verify = 'database-verify',
 ): Promise<DurabilityReport> {
-  const verifier = new ChildVerifier([
-    process.execPath,
-    join(import.meta.dirname, 'database-verify.mjs'),
-  ])
+  const verifier = new ChildVerifier(program(verify))
   const defaults = { verify: verifier.verify, crashPoints: 45, imagesPerPoint: 7, seed: 1 }
   const report = await checkRecording(recording, { ...defaults, ...options })
   await verifier.close()
@@ -65,4 +71,43 @@ describe.skipIf(unavailable !== undefined)('an ack of the database', { timeout: 
     expect(report).toMatchObject({ acks: WRITES })
     expect(report.violations).toBeGreaterThan(0)
   })
+
+  test('comes from a folder that opens, wherever the crash was while it was made', async () => {
+    const recording = await record('synced', [], 3)
+    for (const directories of ['strict', 'ext4'] as const) {
+      const making = { ...recording, events: madeIn(recording) }
+      const options = { crashPoints: 60, imagesPerPoint: 6, directories }
+      const report = await check(making, options)
+      expect(report.found).toEqual([])
+      expect(report.crashPointsPending).toBeGreaterThan(10)
+    }
+  })
 })
+
+/** All that was done until the second ack was out. */
+function madeIn(recording: Recording): Recording['events'] {
+  const acks = recording.events.filter((event) => event.kind === 'line')
+  const end = acks[1]?.end ?? Number.POSITIVE_INFINITY
+  return recording.events.filter((event) => event.start <= end)
+}
+
+describe.skipIf(unavailable !== undefined)(
+  'what a killed process left',
+  { timeout: 60_000 },
+  () => {
+    test('is durable before anyone who opens the folder can read it', async () => {
+      const folder = mkdtempSync(join(scratch, 'restart-'))
+      // Long enough for a reader to find the commit before its sync is done.
+      const inject = ['pwrite64:delay_exit=3000', 'fdatasync:delay_exit=2000']
+      const worker = [...program('store-restart-worker'), folder, '6']
+      const recording = await recordWorker({ worker, folder, inject })
+      const report = await check(recording, { crashPoints: 50 }, 'store-verify')
+      expect(report.found).toEqual([])
+      expect(report.acks).toBeGreaterThan(15)
+      const opening = { crashPoints: 50, from: 'first-ack' } as const
+      const unsynced = recording.events.filter((event) => event.kind !== 'sync')
+      const without = await check({ ...recording, events: unsynced }, opening, 'store-verify')
+      expect(without.violations).toBeGreaterThan(0)
+    })
+  },
+)

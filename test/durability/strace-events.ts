@@ -330,6 +330,8 @@ class EventReader {
   #rename(call: Call, from: string | undefined, to: string | undefined): void {
     if (call.result === -1 || (from === undefined && to === undefined)) return
     const entry = from === undefined ? undefined : this.#entries.get(from)
+    // A socket holds nothing that could be lost.
+    if (entry === undefined && from !== undefined && to?.endsWith('.sock') === true) return
     if (from === undefined || to === undefined || typeof entry !== 'number')
       throw new UnsupportedCallError(call, 'of a folder, or across the border of what is watched')
     this.#change(call, 'rename', [

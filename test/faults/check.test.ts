@@ -188,7 +188,7 @@ describe('check finds', () => {
       const problems = await problemsAfter((batch) =>
         batch.put(Uint8Array.from(key), Uint8Array.of(1)),
       )
-      expect(problems, String(key)).not.toEqual([])
+      expect(problems, `key ${key.join()}`).not.toEqual([])
     }
   })
 
@@ -225,7 +225,7 @@ describe('check finds', () => {
       expect(batch.size).toBeGreaterThan(0)
       await store.write(batch)
       const { problems } = await checkStore(store)
-      expect(problems, part).not.toEqual([])
+      expect(problems, `${part} put back`).not.toEqual([])
       await store.close()
     }
   })

@@ -11,13 +11,16 @@ import { HoldfastError, open, strong, unvalidated } from '../../dist/index.js'
 
 /** @typedef {{ id: string, text: string, group?: number }} Row */
 
+/** @type {import('../../dist/index.js').Unvalidated<Row>} */
+const rowRow = unvalidated()
+
 /** @param {string} dir */
 const openRows = (dir) =>
   open({
     dir,
     tables: {
       rows: strong({
-        row: /** @type {import('../../dist/index.js').Unvalidated<Row>} */ (unvalidated()),
+        row: rowRow,
         key: 'id',
         indexes: { byGroup: 'group' },
       }),

@@ -93,7 +93,7 @@ describe('a second opener', () => {
       Array.from({ length: 700 }, () =>
         open({ dir, tables }).then(
           () => 'opened',
-          (error: { code: string }) => error.code,
+          (error: unknown) => (error as { code: string }).code,
         ),
       ),
     )
@@ -109,7 +109,7 @@ describe('a second opener', () => {
       for (const racer of left) racer.tell({ do: 'open', dir })
       const outcomes = await Promise.all(left.map((racer) => racer.nextLine()))
       const winners = left.filter((_, at) => outcomes[at] === 'opened')
-      expect(winners.length, outcomes.join('\n')).toBe(1)
+      expect(winners.length, `winners of ${outcomes.join(' | ')}`).toBe(1)
       const [winner] = winners
       for (const outcome of outcomes) {
         if (outcome !== 'opened') expect(outcome).toMatch(/^refused FolderInUse /)
@@ -174,7 +174,9 @@ describe('a folder', () => {
     const file = join(folder(), 'file')
     writeFileSync(file, 'no folder')
     for (const dir of [file, join(file, 'below'), join(root, 'n'.repeat(300))]) {
-      await expect(open({ dir, tables }), dir).rejects.toMatchObject({ code: 'FolderNotFound' })
+      await expect(open({ dir, tables }), `in ${dir}`).rejects.toMatchObject({
+        code: 'FolderNotFound',
+      })
     }
     const missing = join(root, 'missing')
     await expect(open({ dir: missing, tables, mustExist: true })).rejects.toMatchObject({

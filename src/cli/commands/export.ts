@@ -7,11 +7,17 @@ import { HoldfastError } from '../../core/errors.ts'
 import { systemEnv } from '../../open.ts'
 import { EXIT, Interrupted } from '../exit-codes.ts'
 import { ColumnPlan } from '../formats/column-plan.ts'
-import { detectFormat, FormatError, type Format, type Row } from '../formats/format.ts'
+import {
+  detectFormat,
+  FormatError,
+  type Format,
+  type Row,
+  type WriteSummary,
+} from '../formats/format.ts'
 import { openReader, openWriter } from '../formats/open.ts'
-import type { WriteSummary } from '../formats/format.ts'
 import { count, size, startProgress, took, type Progress } from '../progress.ts'
-import { withSession, type Session } from '../session.ts'
+import { withSession } from '../open-session.ts'
+import type { Session } from '../session.ts'
 import type { Shell } from '../shell.ts'
 
 export interface ExportOptions {

@@ -1,7 +1,7 @@
 /** `holdfast get`: one row by its key. */
 import { keyReadings } from '../typed-text.ts'
 import { EXIT, UsageError } from '../exit-codes.ts'
-import { withSession } from '../session.ts'
+import { withSession } from '../open-session.ts'
 import type { Shell } from '../shell.ts'
 import { showValue, tableLines } from '../text-table.ts'
 

@@ -6,7 +6,8 @@ import { importIdOf } from '../import/import-id.ts'
 import { absolute, fileError, openImportFile, prepareTable } from '../import/prepare-import.ts'
 import { runImport, type ImportSummary } from '../import/run-import.ts'
 import { count, startProgress, took } from '../progress.ts'
-import { withSession, type Session } from '../session.ts'
+import { withSession } from '../open-session.ts'
+import type { Session } from '../session.ts'
 import type { Shell } from '../shell.ts'
 
 export interface ImportOptions {

@@ -1,12 +1,12 @@
 /** `holdfast query`: rows in the order of the key or of an index, or groups of them. */
 import { HoldfastError } from '../../core/errors.ts'
-import type { Key } from '../../core/key-codec.ts'
 import { systemEnv } from '../../open.ts'
 import type { AnyRow, ShellQuery } from '../../server/any-rows.ts'
 import type { Filter } from '../../server/filter.ts'
 import { EXIT, UsageError } from '../exit-codes.ts'
 import { count, took } from '../progress.ts'
-import { withSession, type Session } from '../session.ts'
+import { withSession } from '../open-session.ts'
+import type { Session } from '../session.ts'
 import type { Shell } from '../shell.ts'
 import { tableLines } from '../text-table.ts'
 import { parseCondition, readings } from '../typed-text.ts'
@@ -89,8 +89,8 @@ function queriesOf(options: QueryOptions): ShellQuery[] {
   const variants = Math.max(1, ...bounds.map(({ values }) => values.length))
   return Array.from({ length: variants }, (_, i) => {
     const query: Record<string, unknown> = { index, reverse }
-    for (const { name, values } of bounds) query[name] = (values[i] ?? values[0]) as Key
-    return query as ShellQuery
+    for (const { name, values } of bounds) query[name] = values[i] ?? values[0]
+    return query
   })
 }
 

@@ -1,12 +1,13 @@
 /** `holdfast start`: opens the folder, fills it with sample data the first time, and serves it. */
 import { existsSync, statSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { systemEnv } from '../../open.ts'
 import { EXIT, Interrupted } from '../exit-codes.ts'
 import { count, size, took } from '../progress.ts'
 import { sampleTables, type SampleTable } from '../sample-data.ts'
 import { answerQuestions } from '../sample-questions.ts'
-import { openOwn, type LocalSession } from '../session.ts'
+import { openOwn } from '../open-session.ts'
+import type { Session } from '../session.ts'
 import type { Shell } from '../shell.ts'
 import { importFile } from './import.ts'
 
@@ -43,7 +44,7 @@ export async function startCommand(shell: Shell, options: StartOptions): Promise
 
 async function greet(
   shell: Shell,
-  session: LocalSession,
+  session: Session,
   isNew: boolean,
   dataFile: string,
 ): Promise<void> {
@@ -63,11 +64,7 @@ async function greet(
   }
 }
 
-async function offerSample(
-  shell: Shell,
-  session: LocalSession,
-  options: StartOptions,
-): Promise<void> {
+async function offerSample(shell: Shell, session: Session, options: StartOptions): Promise<void> {
   if (options.sample === false) return
   const samples = sampleTables(dirname(shell.mainFile))
   if (samples === undefined) {
@@ -89,7 +86,7 @@ async function offerSample(
 /** Imports what is not there yet; returns the tables that are still missing. */
 async function importSamples(
   shell: Shell,
-  session: LocalSession,
+  session: Session,
   samples: readonly SampleTable[],
 ): Promise<readonly string[]> {
   const missing: string[] = []
@@ -105,10 +102,12 @@ async function importSamples(
   return missing
 }
 
-/** How the user calls the command: in a checkout it is not on the path. */
+/** How the user calls the command for this folder: in a checkout it is not on the path. */
 function program(shell: Shell): string {
   const root = dirname(dirname(dirname(shell.mainFile)))
-  return existsSync(join(root, 'src')) ? 'bin/holdfast' : 'holdfast'
+  const name = existsSync(join(root, 'src')) ? 'bin/holdfast' : 'holdfast'
+  const implied = resolve(process.env['HOLDFAST_DIR'] ?? './data')
+  return shell.dir === implied ? name : `${name} --dir ${shell.dir}`
 }
 
 function untilStopped(signal: AbortSignal): Promise<void> {

@@ -1,7 +1,7 @@
 /** `holdfast stats`: what there is, how much of it, where it lives, and who has it open. */
 import { EXIT } from '../exit-codes.ts'
 import { count, size } from '../progress.ts'
-import { withSession } from '../session.ts'
+import { withSession } from '../open-session.ts'
 import type { Shell } from '../shell.ts'
 import { tableLines } from '../text-table.ts'
 

@@ -2,6 +2,10 @@
 import { HoldfastError, type ErrorCode } from '../../core/errors.ts'
 import type { Key } from '../../core/key-codec.ts'
 
+export function unknownTable(table: string): HoldfastError {
+  return new HoldfastError('UnknownTable', `there is no table ${table}`, { details: { table } })
+}
+
 export function notFound(table: string, key: Key): HoldfastError {
   return new HoldfastError('NotFound', `${table} has no row ${showKey(key)}`, {
     details: { table, key },

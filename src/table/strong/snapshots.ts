@@ -12,6 +12,8 @@ export interface Held {
   readonly reader: StoreSnapshot
   readonly madeMs: number
   usedMs: number
+  /** A cursor names it: nobody may ever come back for it, so it expires when idle. */
+  named: boolean
   closed: boolean
 }
 
@@ -41,7 +43,13 @@ export class Snapshots {
       )
     }
     const now = this.#env.clock.monotonicMs()
-    const held: Held = { reader: this.#store.snapshot(), madeMs: now, usedMs: now, closed: false }
+    const held: Held = {
+      reader: this.#store.snapshot(),
+      madeMs: now,
+      usedMs: now,
+      named: false,
+      closed: false,
+    }
     this.#held.add(held)
     this.#cancel ??= this.#env.timers.after(SWEEP_MS, () => this.#tick(), 'background')
     return held
@@ -68,6 +76,7 @@ export class Snapshots {
   name(held: Held): string {
     const name = hex(this.#env.random.bytes(8))
     this.#named.set(name, held)
+    held.named = true
     return name
   }
 
@@ -86,7 +95,8 @@ export class Snapshots {
 
   #isExpired(held: Held): boolean {
     const now = this.#env.clock.monotonicMs()
-    return now - held.usedMs > LIMITS.snapshotIdleMs || now - held.madeMs > LIMITS.snapshotMaxMs
+    const idle = held.named && now - held.usedMs > LIMITS.snapshotIdleMs
+    return idle || now - held.madeMs > LIMITS.snapshotMaxMs
   }
 
   #sweep(): void {

@@ -17,6 +17,7 @@ import { decodeRow, rowVersionOf, type Row } from '../../shard/row-codec.ts'
 import type { StoreReader } from '../../store/store.ts'
 import type { Ack, Deleted, Durability, Written } from '../handles.ts'
 import { formatToken } from '../token.ts'
+import { unknownTable } from './refusals.ts'
 
 export type Migrate = (row: Record<string, unknown>, from: number) => object
 
@@ -28,7 +29,8 @@ export interface TableCode {
 export class TableCore {
   readonly node: Node
   readonly name: string
-  readonly code: TableCode
+  /** What the newest declaration brought: one handle serves them all. */
+  code: TableCode
   /** As of the state's `definitionsVersion` that was seen. */
   #definition: TableDefinition | undefined
   #seen = -1
@@ -49,9 +51,7 @@ export class TableCore {
     this.#definition = definition
     this.#seen = state.definitionsVersion
     if (definition === undefined) {
-      throw new HoldfastError('UnknownTable', `there is no table ${this.name}`, {
-        details: { table: this.name },
-      })
+      throw unknownTable(this.name)
     }
     return definition
   }
@@ -139,10 +139,16 @@ export class TableCore {
 
   /** The stored row as this version's code sees it. */
   decode(definition: TableDefinition, storeKey: Bytes, stored: Bytes): Row {
-    const version = rowVersionOf(stored)
     const row = decodeRow(storeKey, stored)
+    const version = rowVersionOf(stored)
+    return version >= definition.rowVersion ? row : this.current(row, version)
+  }
+
+  /** A row that was written with `version`, in the shape of this code's version. */
+  current(row: Row, version: number): Row {
     const { migrate } = this.code
-    if (version >= definition.rowVersion || migrate === undefined) return row
+    const newest = this.node.loop.state.definitions.get(this.#definition?.id ?? 0)?.rowVersion ?? 0
+    if (version >= newest || migrate === undefined) return row
     return migrate(row, version) as Row
   }
 

@@ -92,7 +92,7 @@ export class Transactor {
   }
 }
 
-/** A result that cannot be stored, or is undefined, is kept as none. */
+/** An undefined result is kept as none. Throws `InvalidValue` for one that cannot be stored. */
 function storable(value: unknown): Value | undefined {
   if (value === undefined) return undefined
   encodeValue(value as Value)

@@ -29,6 +29,8 @@ interface Caller {
   readonly resolve: (written: Written<Row>) => void
   readonly reject: (cause: unknown) => void
   readonly options: CallOptions
+  /** When its deadline passes, by the monotonic clock. */
+  readonly untilMs: number
 }
 
 /** Callers of one chain: more would make one step of the event loop long. */
@@ -47,7 +49,8 @@ export class Updates {
   update(key: Key, change: Change, options: CallOptions): Promise<Written<Row>> {
     const name = binaryString(encodeKey(key))
     return new Promise((resolve, reject) => {
-      const caller: Caller = { change, resolve, reject, options }
+      const untilMs = this.#env.clock.monotonicMs() + (options.deadlineMs ?? LIMITS.deadlineMs)
+      const caller: Caller = { change, resolve, reject, options, untilMs }
       const queue = this.#waiting.get(name)
       if (queue !== undefined) {
         queue.push(caller)
@@ -61,18 +64,27 @@ export class Updates {
 
   async #run(name: string, key: Key, queue: Caller[]): Promise<void> {
     while (queue.length > 0) {
-      const chain = queue.splice(0, CHAIN_MAX).filter((caller) => !isCancelled(caller))
+      const chain = queue.splice(0, CHAIN_MAX).filter((caller) => this.#isWaiting(caller))
       if (chain.length > 0) await this.#settle(key, chain)
     }
     this.#waiting.delete(name)
   }
 
+  /** Whether a caller still waits: told otherwise, it was not applied. */
+  #isWaiting(caller: Caller): boolean {
+    if (isCancelled(caller)) return false
+    if (caller.untilMs > this.#env.clock.monotonicMs()) return true
+    caller.reject(
+      new HoldfastError('DeadlineExceeded', 'the deadline passed before the update was tried'),
+    )
+    return false
+  }
+
   async #settle(key: Key, chain: readonly Caller[]): Promise<void> {
     try {
       // Each caller has a deadline of its own; the chain goes on for the one that waits longest.
-      const deadlineMs = Math.max(
-        ...chain.map(({ options }) => options.deadlineMs ?? LIMITS.deadlineMs),
-      )
+      const untilMs = Math.max(...chain.map((caller) => caller.untilMs))
+      const deadlineMs = untilMs - this.#env.clock.monotonicMs()
       const what = `an update of ${this.#core.name}`
       const settle = await untilWon(this.#env, what, { deadlineMs }, (remainingMs) =>
         this.#attempt(key, chain, remainingMs),

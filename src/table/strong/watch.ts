@@ -17,6 +17,7 @@ import type { Row } from '../../shard/row-codec.ts'
 import type { Change, WatchOptions } from '../handles.ts'
 import { formatToken, parseToken, type Token } from '../token.ts'
 import { planWalk, readSlice } from './query.ts'
+import { unknownTable } from './refusals.ts'
 import { cancelled, throwIfCancelled } from './retry.ts'
 import type { Snapshots } from './snapshots.ts'
 import type { TableCore } from './table-core.ts'
@@ -52,7 +53,12 @@ export async function* watchTable(
   // A token in the middle of an entry goes on inside it.
   let position = token.ordinal === Number.POSITIVE_INFINITY ? token.position + 1 : token.position
   for (; ; position++) {
-    if (position > loop.flushed) await nextFlush(core, position, options.signal)
+    if (position > loop.flushed) {
+      // Only when all that was decided is flushed: a drop may still be on its way.
+      const settled = loop.flushed === loop.state.position
+      if (settled && !loop.state.definitions.has(table)) throw unknownTable(core.name)
+      await nextFlush(core, position, options.signal)
+    }
     core.node.assertOpen()
     for (const change of changesAt(node, position, (id) => id === table)) {
       if (position === token.position && change.ordinal <= token.ordinal) continue
@@ -60,7 +66,7 @@ export async function* watchTable(
       yield {
         kind: change.kind,
         key: change.key,
-        row: change.row,
+        row: change.row === undefined ? undefined : core.current(change.row, change.rowVersion),
         position,
         token: formatToken(identity, position, change.ordinal),
       }
