@@ -1,7 +1,7 @@
 /** The composition root: the only file that names adapters. */
 import { resolve } from 'node:path'
 import { hex } from './core/bytes.ts'
-import { HoldfastError } from './core/errors.ts'
+import { HoldfastError, isHoldfastError } from './core/errors.ts'
 import { LIMITS } from './core/limits.ts'
 import { systemEnv, systemProcess } from './core/system-env.ts'
 import { openLocalLog } from './log/local-log.ts'
@@ -137,6 +137,7 @@ async function start<T extends TableDefinitions>(
   } catch (cause) {
     if (node === undefined) await store.close()
     else await node.close()
-    throw cause
+    // Nobody used it yet: why it stopped is all there is to say.
+    throw isHoldfastError(cause, 'Halted') ? (cause.cause ?? cause) : cause
   }
 }

@@ -113,8 +113,10 @@ async function measureRounds(name, systems, { seconds, rows }) {
 function fastest(results) {
   /** @type {Map<string, Map<string, Result>>} */
   const byName = new Map()
+  /** @returns {Map<string, Result>} */
+  const none = () => new Map()
   for (const result of results) {
-    const bySystem = byName.get(result.name) ?? new Map()
+    const bySystem = byName.get(result.name) ?? none()
     byName.set(result.name, bySystem)
     const known = bySystem.get(result.system)
     if (known === undefined || known.opsPerSecond < result.opsPerSecond) {

@@ -14,7 +14,8 @@ function allOk(results) {
 
 /** @param {string} dir @returns {Promise<System>} */
 export async function openItems(dir) {
-  const row = /** @type {import('../../dist/index.js').Unvalidated<Item>} */ (unvalidated())
+  /** @type {import('../../dist/index.js').Unvalidated<Item>} */
+  const row = unvalidated()
   const db = await open({ dir, tables: { items: strong({ row, key: 'id' }) } })
   const { items } = db
   const local = /** @type {const} */ ({ level: 'local' })

@@ -17,9 +17,8 @@ const overlap = process.env['HOLDFAST_BENCH_LMDB'] === 'overlap'
 
 /** @param {string} dir @returns {Promise<System>} */
 export async function openItems(dir) {
-  const db = /** @type {import('lmdb').RootDatabase<Item, string>} */ (
-    open({ path: `${dir}/data.mdb`, overlappingSync: overlap })
-  )
+  /** @type {import('lmdb').RootDatabase<Item, string>} */
+  const db = open({ path: `${dir}/data.mdb`, overlappingSync: overlap })
   const flushed = async (/** @type {Promise<unknown>} */ committed) => {
     await committed
     await db.flushed
@@ -64,9 +63,8 @@ function countRows(range) {
 
 /** @param {string} dir @returns {Promise<FlightStore>} */
 export async function openFlights(dir) {
-  const db = /** @type {import('lmdb').RootDatabase<Row, number>} */ (
-    open({ path: `${dir}/data.mdb`, overlappingSync: false })
-  )
+  /** @type {import('lmdb').RootDatabase<Row, number>} */
+  const db = open({ path: `${dir}/data.mdb`, overlappingSync: false })
   return {
     load: async (rows) => {
       let last = Promise.resolve(true)

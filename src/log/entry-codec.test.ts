@@ -190,7 +190,9 @@ describe('a batch', () => {
       if (length < 26) expect(decodeEntry(cut, IDENTITY)).toBeUndefined()
       else expect(() => decodeEntry(cut, IDENTITY)).toThrow(/checksum/)
     }
-    expect(() => decodeEntry(Buffer.concat([frame, Uint8Array.of(0)]), IDENTITY)).toThrow()
+    expect(() => decodeEntry(Buffer.concat([frame, Uint8Array.of(0)]), IDENTITY)).toThrow(
+      /checksum/,
+    )
   })
 })
 

@@ -45,7 +45,7 @@ export function logContract(name: string, open: () => Promise<OpenedLog>): void 
     return seen
   }
 
-  describe(name, () => {
+  describe(`${name}: contract`, () => {
     afterEach(async () => {
       for (const { log } of opened.splice(0)) await log.close()
     })

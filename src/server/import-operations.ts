@@ -179,6 +179,9 @@ async function writeBatch(
   const target = tx.table(table)
   const before = (await progress.get([importId, start])) as Progress | undefined
   if (before !== undefined) return { rows: 0, rejected: [], doneTo: before.end }
+  // Another import of this file has finished meanwhile, and put the records of batches together.
+  const finished = await progress.has([importId, DONE_AT])
+  if (finished) return { rows: 0, rejected: [], doneTo: end }
   const rejected = [...unread]
   let written = 0
   for (const { position, row } of rows) {

@@ -16,6 +16,9 @@ import {
 import { Victim } from './victim.ts'
 
 const KILLS = Number(process.env['HOLDFAST_KILLS'] ?? 210)
+/** How much is said in a life, at the most. */
+const LINES_MAX = 80
+const LIFE_MS_MAX = 250
 /** Lives of a folder in the lane of fresh ones. */
 const LIVES = 5
 const WORKER = join(import.meta.dirname, 'crash-worker.mjs')
@@ -69,7 +72,9 @@ class Folder {
     const life = ++this.#life
     victim.tell({ dir: this.dir, life })
     if (!early) await victim.said('opened')
-    await sleep(early ? Math.random() * 60 : Math.random() * 90)
+    // A number of lines, not a time: on a busy machine as much is done before the kill.
+    else await victim.saidLines(Math.random() * LINES_MAX, LIFE_MS_MAX)
+    await sleep(Math.random() * (early ? 60 : 8))
     const { how, errors } = await victim.kill()
     expect(how, `it said: ${errors}`).toBe('SIGKILL')
     if (!victim.lines.includes('opened')) this.killedOpening++

@@ -1,6 +1,7 @@
 /** A process that is started ahead of its turn, does what it is told, and is killed. */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 export type Death = {
   /** How it ended: the signal's name, or the exit code as text. */
@@ -66,6 +67,12 @@ export class Victim {
     if (outcome === 'said') return
     const how = outcome === 'late' ? `nothing for ${timeoutMs} ms` : outcome.how
     throw new Error(`it never said ${line}: ${how} ${this.#errors}`)
+  }
+
+  /** Resolves once it said that many lines, or `timeoutMs` have passed. */
+  async saidLines(count: number, timeoutMs: number): Promise<void> {
+    const until = performance.now() + timeoutMs
+    while (this.lines.length < count && performance.now() < until) await sleep(1)
   }
 
   kill(): Promise<Death> {

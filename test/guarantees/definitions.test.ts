@@ -70,9 +70,7 @@ onBothStores('definitions', (openAt) => {
       details: { table: 't', rows: [{ key: id(10) }, { key: id(11) }] },
     })
     // It is taken back: nothing is left of it, and what does not fit it can be written again.
-    expect(await codeOf(db.table('t').query({ index: 'byName' } as never).toArray())).toBe(
-      'UnknownIndex',
-    )
+    expect(await codeOf(db.table('t').query({ index: 'byName' }).toArray())).toBe('UnknownIndex')
     await db.table('t').put({ id: 'more', name: 'n1' })
     await db.upkeep()
     expect((await db.check()).problems).toEqual([])
@@ -140,7 +138,10 @@ onBothStores('definitions', (openAt) => {
       details: { rows: [{ key: id(1), reason: 'not this one' }] },
     })
     // Mended, it goes through.
-    await db.define('t', strong({ row: unvalidated<Old>(), key: 'id', version: 1, migrate: (row) => row as never }))
+    await db.define(
+      't',
+      strong({ row: unvalidated<Old>(), key: 'id', version: 1, migrate: (row) => row as never }),
+    )
     expect(await db.table('t').count()).toBe(3)
   })
 
@@ -279,7 +280,8 @@ onBothStores('definitions', (openAt) => {
       { key: 'a', version: -1 },
       { key: 'a', version: 1.5 },
     ]
-    for (const options of bad) expect(await codeOf(async () => loose(options))).toBe('InvalidSchema')
+    for (const options of bad)
+      expect(await codeOf(async () => loose(options))).toBe('InvalidSchema')
     const asynchronous = strong({
       row: z.object({ id: z.string().refine(async () => true) }),
       key: 'id',
@@ -318,7 +320,7 @@ describe('a version that is not everywhere yet', () => {
       ['A', 'B', 'C', 'D', 'E'].map((key, n) => ({ id: key, mail: `${key}@X`, n })),
     )
     // The definition is changed, and the pass over the rows is not begun.
-    await declareTable(inside.node, 't', after as never)
+    await declareTable(inside.node, 't', after)
     const { node } = inside
     const core = new TableCore(node, 't', { schema: after.schema, migrate: after.migrate })
     const handle = new StrongTableHandle(
@@ -327,7 +329,7 @@ describe('a version that is not everywhere yet', () => {
       new Transactor(node),
     )
     Object.defineProperty(inside.db, 't', { value: handle, configurable: true })
-    return inside as never
+    return inside
   }
 
   test('keeps unique indexes in step with rows that are written meanwhile', async () => {
@@ -342,7 +344,7 @@ describe('a version that is not everywhere yet', () => {
     expect((await db.check()).problems).toEqual([])
     await db.define('t', after)
     expect((await db.check()).problems).toEqual([])
-    const mails = (await db.table('t').query({ index: 'byMail' } as never).toArray()).map(
+    const mails = (await db.table('t').query({ index: 'byMail' }).toArray()).map(
       (row) => row['mail'],
     )
     expect(mails).toEqual(['a@x', 'b@x', 'c@x', 'e@x', 'new@x'])
@@ -389,8 +391,7 @@ describe('a folder', () => {
   test('goes on with work on rows that was interrupted', async () => {
     const dir = await freshFolder()
     const first = await openFolder(dir, { t: old })
-    for (let i = 0; i < 10_400; i += 2_600)
-      await first.t.putMany(some(10_400).slice(i, i + 2_600))
+    for (let i = 0; i < 10_400; i += 2_600) await first.t.putMany(some(10_400).slice(i, i + 2_600))
     await first.close()
     const both = strong({
       row: unvalidated<New>(),

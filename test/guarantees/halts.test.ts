@@ -68,7 +68,9 @@ describe('a store that fails', () => {
     const next = codeOf(db.t.put({ k: 'c', n: 1 }))
     store.letGo()
     await within(5_000, closing)
-    expect(['none', 'StorageFull', 'Closed', 'OutcomeUnknown']).toContain(await within(1_000, write))
+    expect(['none', 'StorageFull', 'Closed', 'OutcomeUnknown']).toContain(
+      await within(1_000, write),
+    )
     expect(await within(1_000, next)).not.toBe('none')
     expect(released()).toBe(1)
   })
@@ -100,7 +102,8 @@ describe('closing', () => {
     await later()
     await within(5_000, db.close())
     const codes = new Set(await within(5_000, told))
-    for (const code of codes) expect(['none', 'Closed', 'SnapshotExpired', 'Conflict']).toContain(code)
+    for (const code of codes)
+      expect(['none', 'Closed', 'SnapshotExpired', 'Conflict']).toContain(code)
     const rest = (async () => {
       for (;;) if ((await rows.next()).done === true) return
     })()

@@ -55,14 +55,14 @@ export async function openFolder<const T extends TableDefinitions>(
   options: Opening = {},
 ): Promise<Database<T>> {
   const db = await open({ dir, tables, ...options })
-  opened.push(db as Closable)
+  opened.push(db)
   return db
 }
 
 const openMemory: OpenAt = async (tables, options = {}) => {
   const { retention, shards } = options
   const db = await open({ memory: true, tables, retention, shards })
-  opened.push(db as Closable)
+  opened.push(db)
   return db
 }
 
@@ -103,7 +103,7 @@ export async function openInside<const T extends TableDefinitions>(
   }
   const parts = { node, dir: undefined, onProgress: undefined, release }
   const db = await openDatabase(parts, tables)
-  opened.push(db as Closable)
+  opened.push(db)
   return { db, node, released: () => released }
 }
 

@@ -118,11 +118,16 @@ describe('a state that is visible before it is reported', () => {
     await db.cells.put({ k: 'x', v: 0 })
     let done = false
     const writers = Array.from({ length: 64 }, async () => {
-      while (!done) await db.cells.increment('x', {} as never)
+      while (!done) await db.cells.increment('x', {})
     })
-    for (let i = 0; i < 50; i++) await within(2_000, db.transact((tx) => tx.cells.get('x')))
+    for (let i = 0; i < 50; i++)
+      await within(
+        2_000,
+        db.transact((tx) => tx.cells.get('x')),
+      )
     done = true
     await Promise.all(writers)
+    expect((await db.cells.get('x'))?.k).toBe('x')
   })
 })
 
@@ -167,4 +172,3 @@ test('a transaction that writes is stale, and tried again, when its reads are ol
   expect((await db.cells.get('x'))?.v).toBe(1)
   await db.close()
 })
-

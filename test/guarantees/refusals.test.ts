@@ -89,14 +89,14 @@ onBothStores('refusals', (openAt) => {
     const db = await openAt({ plain, tagged })
     await db.plain.put({ id: 'a', n: 'text' })
     expect(await codeOf(db.plain.increment('a', { n: 1 } as never))).toBe('NotNumeric')
-    const once = db.plain.increment('a', { n: 1 } as never, { idempotencyKey: 'k' })
+    const once = db.plain.increment('a', { n: 1 }, { idempotencyKey: 'k' })
     expect(await codeOf(once)).toBe('NotNumeric')
     await db.tagged.put({ id: 'a', n: 'text', t: 't' })
-    const creating = db.tagged.increment('a', { n: 1 } as never, { create: { id: 'a', n: 0 } })
+    const creating = db.tagged.increment('a', { n: 1 }, { create: { id: 'a', n: 0 } })
     expect(await codeOf(creating)).toBe('NotNumeric')
-    expect(await codeOf(db.plain.increment('none', { n: 1 } as never, { idempotencyKey: 'm' }))).toBe(
-      'NotFound',
-    )
+    expect(
+      await codeOf(db.plain.increment('none', { n: 1 } as never, { idempotencyKey: 'm' })),
+    ).toBe('NotFound')
   })
 
   test('a huge bigint cannot stop the database', async () => {
@@ -110,7 +110,7 @@ onBothStores('refusals', (openAt) => {
       }
       const row = (await db.plain.get('a')) as unknown as { n: bigint }
       expect(row.n).toBe(big)
-      const more = await codeOf(db.plain.increment('a', { n: big } as never))
+      const more = await codeOf(db.plain.increment('a', { n: big }))
       expect(['none', 'RowTooLarge', 'NotNumeric']).toContain(more)
       if (more === 'none') expect((await db.plain.get('a'))?.n).toBe(2n * big)
     }

@@ -86,11 +86,23 @@ onBothStores('strict serializability', (openAt) => {
                   steps.push({ kind: 'append', key: k, value: added })
                 } else if (what === 5) {
                   const rows = await tx.lists.query({ gte: 'b', lt: 'e' }).toArray()
-                  for (const k of ['b', 'c', 'd']) steps.push(readOf(k, rows.find((r) => r.k === k)))
+                  for (const k of ['b', 'c', 'd'])
+                    steps.push(
+                      readOf(
+                        k,
+                        rows.find((r) => r.k === k),
+                      ),
+                    )
                 } else if (what === 6) {
                   const query = { index: 'byGroup', eq: 'high', reverse: true } as const
                   const rows = await tx.lists.query(query).toArray()
-                  for (const k of ['c', 'd', 'e']) steps.push(readOf(k, rows.find((r) => r.k === k)))
+                  for (const k of ['c', 'd', 'e'])
+                    steps.push(
+                      readOf(
+                        k,
+                        rows.find((r) => r.k === k),
+                      ),
+                    )
                 } else {
                   const before = (await tx.registers.get(k))?.v ?? 0
                   const set = ++value
@@ -131,7 +143,13 @@ onBothStores('strict serializability', (openAt) => {
         } else if (kind === 10) {
           await record(async (steps) => {
             const rows = await db.lists.query({ index: 'byGroup', eq: 'low' }).toArray()
-            for (const k of ['a', 'b']) steps.push(readOf(k, rows.find((r) => r.k === k)))
+            for (const k of ['a', 'b'])
+              steps.push(
+                readOf(
+                  k,
+                  rows.find((r) => r.k === k),
+                ),
+              )
           })
         } else {
           const wanted = [key(), key(), key()]

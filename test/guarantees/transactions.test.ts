@@ -61,7 +61,10 @@ onBothStores('transactions', (openAt) => {
       expect(await tx.rows.count({ index: 'byG', eq: 'x' })).toBe(3)
       expect(await tx.rows.get(name(3))).toBeUndefined()
       expect(await tx.rows.has(name(4))).toBe(true)
-      expect((await tx.rows.getMany([name(9), name(3)])).map((row) => row?.n)).toEqual([9, undefined])
+      expect((await tx.rows.getMany([name(9), name(3)])).map((row) => row?.n)).toEqual([
+        9,
+        undefined,
+      ])
       expect((await tx.rows.query({ index: 'byN' }).first())?.k).toBe(name(5))
     })
     const after = await db.rows.query().toArray()
@@ -109,7 +112,7 @@ onBothStores('transactions', (openAt) => {
   })
 
   /** Each of two transactions makes sure of something that the other one breaks. */
-  async function skew(
+  async function checkSkew(
     openAnd: () => Promise<{
       run: (mine: number, wait: () => Promise<void>) => Promise<boolean>
       sum: () => Promise<number>
@@ -138,12 +141,12 @@ onBothStores('transactions', (openAt) => {
     ['a unique index', { index: 'byMail', prefix: 'm' }],
     ['a unique index, from its end', { index: 'byMail', reverse: true }],
   ] as const)('see no phantom in %s', async (_, query) => {
-    await skew(async () => {
+    await checkSkew(async () => {
       const db = await openAt({ rows })
       return {
         run: (mine, wait) =>
           db.transact(async (tx) => {
-            const found = await tx.rows.query(query as never).toArray()
+            const found = await tx.rows.query(query).toArray()
             await wait()
             if (found.length > 0) return false
             await tx.rows.put({ k: name(mine), g: 'x', n: 5, mail: `m${mine}` })
@@ -181,7 +184,7 @@ onBothStores('transactions', (openAt) => {
       let attempts = 0
       const count = await db.transact(async (tx) => {
         let seen = 0
-        for await (const row of tx.rows.query(query as never)) {
+        for await (const row of tx.rows.query(query)) {
           void row
           if (++seen === 256 && attempts++ === 0) {
             await db.transact(async (other) => {
@@ -315,7 +318,9 @@ onBothStores('transactions', (openAt) => {
     const two = await db.plain.insert({ k: 'a', n: 1 }, options('i'))
     expect([two.position, two.row]).toEqual([one.position, one.row])
     expect(await db.plain.has('a')).toBe(false)
-    expect(await codeOf(db.plain.insert({ k: 'a', n: 2 }, options('i')))).toBe('IdempotencyMismatch')
+    expect(await codeOf(db.plain.insert({ k: 'a', n: 2 }, options('i')))).toBe(
+      'IdempotencyMismatch',
+    )
     expect(await codeOf(db.plain.put({ k: 'a', n: 1 }, options('i')))).toBe('IdempotencyMismatch')
     await db.plain.put({ k: 'a', n: 1 })
     for (let i = 0; i < 3; i++) {
@@ -339,8 +344,7 @@ onBothStores('transactions', (openAt) => {
   test('too large are refused with the figure', async () => {
     const db = await openAt({ plain })
     const run = db.transact(async (tx) => {
-      for (let i = 0; i < 3; i++)
-        await tx.plain.put({ k: name(i), n: 1, g: 'x'.repeat(200_000) })
+      for (let i = 0; i < 3; i++) await tx.plain.put({ k: name(i), n: 1, g: 'x'.repeat(200_000) })
     })
     await expect(run).rejects.toMatchObject({
       code: 'TransactionTooLarge',

@@ -3,7 +3,12 @@ import { expect, test } from 'vitest'
 import { checkSerializable, type Step, type Transacted } from './serializability.ts'
 
 let events = 0
-const did = (...steps: Step[]): Transacted => ({ from: ++events, to: ++events, outcome: 'ok', steps })
+const did = (...steps: Step[]): Transacted => ({
+  from: ++events,
+  to: ++events,
+  outcome: 'ok',
+  steps,
+})
 const failed = (...steps: Step[]): Transacted => ({ ...did(...steps), outcome: 'failed' })
 const read = (key: string, ...list: number[]): Step => ({ kind: 'read', key, list })
 const append = (key: string, value: number): Step => ({ kind: 'append', key, value })

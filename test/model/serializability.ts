@@ -183,7 +183,8 @@ function addRegisters(
       if (step.kind !== 'set') continue
       const name = `${step.key}:${step.before}`
       const other = replaced.get(name)
-      if (other !== undefined) wrong.push(`${other} and ${index} both replaced ${name}: one is lost`)
+      if (other !== undefined)
+        wrong.push(`${other} and ${index} both replaced ${name}: one is lost`)
       replaced.set(name, index)
       const before = writers.get(name)
       if (before !== undefined) graph.edge(before.index, index, 'ww')
@@ -201,7 +202,9 @@ function addRegisters(
 /** What returned before another one was called comes before it: by a chain of returns. */
 function addTime(history: readonly Transacted[], graph: Graph): void {
   const returns = history
-    .flatMap(({ outcome, to }, index) => (outcome === 'ok' ? [{ to, index, node: graph.node() }] : []))
+    .flatMap(({ outcome, to }, index) =>
+      outcome === 'ok' ? [{ to, index, node: graph.node() }] : [],
+    )
     .sort((a, b) => a.to - b.to)
   for (const [i, { index, node }] of returns.entries()) {
     graph.edge(index, node, 'returned')
