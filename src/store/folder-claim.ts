@@ -291,7 +291,7 @@ function unlinkQuietly(path: string): void {
 }
 
 /** Makes the names in a folder durable. */
-export function syncFolder(dir: string): void {
+function syncFolder(dir: string): void {
   const folder = openSync(dir, 'r')
   try {
     fsyncSync(folder)

@@ -5,10 +5,14 @@ import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { vi } from 'vitest'
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 const main = join(root, 'dist', 'cli', 'main.js')
 const timeoutMs = 60_000
+
+// Each test runs several processes, which a busy machine takes its time over.
+vi.setConfig({ testTimeout: 2 * timeoutMs, hookTimeout: 4 * timeoutMs })
 
 export interface Ended {
   readonly code: number | null

@@ -20,7 +20,7 @@ const KILLS = Number(process.env['HOLDFAST_KILLS'] ?? 210)
 const LINES_MAX = 80
 const LIFE_MS_MAX = 250
 /** Lives of a folder in the lane of fresh ones. */
-const LIVES = 5
+const LIVES = 4
 const WORKER = join(import.meta.dirname, 'crash-worker.mjs')
 
 const onDisk = mkdtempSync(join(tmpdir(), 'holdfast-kills-'))
@@ -214,7 +214,7 @@ class Folder {
 
 test(
   'whoever is killed, whenever, leaves each transaction whole',
-  { timeout: 180_000 },
+  { timeout: 400_000 },
   async () => {
     let [kills, opening, acks, folders] = [0, 0, 0, 0]
     /** One lane of killed writers; each folder is used for some lives. */
@@ -228,7 +228,7 @@ test(
           // The first life of a folder often ends while it is made.
           await folder.live(await victims.take(), life === 1 || kills % 3 === 0)
           // A folder half made might end the process that opens it: the next victim goes first.
-          if (life > 1) await folder.verify()
+          if (life % 2 === 0) await folder.verify()
         }
         opening += folder.killedOpening
         acks += folder.acks

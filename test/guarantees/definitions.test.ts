@@ -2,6 +2,11 @@
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { open, strong, unique, unvalidated, type SchemaProgress } from '../../src/index.ts'
+import { crc32 } from '../../src/core/hash.ts'
+import { STATE_KEY } from '../../src/shard/apply-loop.ts'
+import { STORE_FORMAT } from '../../src/shard/log-state.ts'
+import { openLmdbStore } from '../../src/store/lmdb-store.ts'
+import { StoreBatch } from '../../src/store/store.ts'
 import { declareTable } from '../../src/table/schema-work.ts'
 import { StrongTableHandle } from '../../src/table/strong/strong-table.ts'
 import { TableCore } from '../../src/table/strong/table-core.ts'
@@ -203,6 +208,34 @@ onBothStores('definitions', (openAt) => {
     await dropped
     for (const code of codes) expect(['none', 'UnknownTable', 'NotFound']).toContain(code)
     await db.upkeep()
+    expect((await db.check()).problems).toEqual([])
+  })
+
+  test('drop what a transaction reads: it does not commit on what is gone, or half gone', async () => {
+    const indexed = strong({ row: unvalidated<Old>(), key: 'id', indexes: { byName: 'name' } })
+    const db = await openAt({ t: indexed, other: old })
+    await db.t.putMany(some(1_200).map((row) => ({ ...row, name: 'same' })))
+    let [tries, seen] = [0, 0]
+    const scan = db.transact(async (tx) => {
+      seen = 0
+      for await (const row of tx.t.query({ index: 'byName', eq: 'same' })) {
+        if (++seen === 100 && tries++ === 0) await db.dropIndex('t', 'byName')
+        expect(row.name).toBe('same')
+      }
+      await tx.other.put({ id: 'count', name: 'x', n: seen })
+    })
+    expect(await codeOf(scan)).toBe('UnknownIndex')
+    tries = 0
+    const copy = db.transact(async (tx) => {
+      const row = await tx.t.get(id(1))
+      if (tries++ === 0) {
+        await db.drop('t')
+        await db.define('t', old)
+      }
+      await tx.other.put({ id: 'copy', name: row?.name ?? 'none' })
+    })
+    expect(await codeOf(copy)).toBe('none')
+    expect(await db.other.query().toArray()).toEqual([{ id: 'copy', name: 'none' }])
     expect((await db.check()).problems).toEqual([])
   })
 
@@ -435,6 +468,30 @@ describe('a folder', () => {
     // And the folder is free again.
     const again = await openFolder(dir, { t: migrated })
     expect(await again.t.count()).toBe(1)
+  })
+
+  test('of a newer format is refused in words, and is not touched', async () => {
+    const dir = await freshFolder()
+    const first = await openFolder(dir, { t: old })
+    await first.t.put({ id: 'a', name: 'x' })
+    await first.close()
+    const formatted = async (format: number): Promise<void> => {
+      const store = openLmdbStore({ dir })
+      const record = Uint8Array.from(store.get(STATE_KEY) ?? [])
+      record[4] = format
+      new DataView(record.buffer).setUint32(0, crc32(record, 4), true)
+      const batch = new StoreBatch()
+      batch.put(STATE_KEY, record)
+      await store.write(batch)
+      await store.close()
+    }
+    await formatted(99)
+    await expect(openFolder(dir, { t: old })).rejects.toMatchObject({
+      code: 'NewerFormat',
+      details: { format: 99 },
+    })
+    await formatted(STORE_FORMAT)
+    expect(await (await openFolder(dir, { t: old })).t.count()).toBe(1)
   })
 
   test('has one close, however often it is called', async () => {

@@ -4,6 +4,7 @@ import { strong, unvalidated, type Change } from '../../src/index.ts'
 import {
   cleanUp,
   codeOf,
+  FaultyStore,
   freshFolder,
   later,
   onBothStores,
@@ -268,6 +269,23 @@ describe('a feed over a folder', () => {
         'insert new 1',
       ].join(', '),
     )
+  })
+
+  test('gives no change again that its snapshot has, flushed or not yet reported', async () => {
+    const store = new FaultyStore()
+    const { db } = await openInside({ t }, { store })
+    await db.t.put({ k: 'a', n: 1 })
+    store.hold()
+    const writing = db.t.put({ k: 'b', n: 2 })
+    await later()
+    await later()
+    const feed = db.t.watch({ from: 'snapshot' })[Symbol.asyncIterator]()
+    const first = [(await feed.next()).value as Seen, (await feed.next()).value as Seen]
+    expect(brief(first)).toBe('row a 1, row b 2')
+    store.letGo()
+    await writing
+    await db.t.put({ k: 'c', n: 3 })
+    expect(brief([(await within(2_000, feed.next())).value as Seen])).toBe('insert c 3')
   })
 
   test('hands out nothing that is not flushed', async () => {

@@ -40,6 +40,8 @@ export class Draft {
   readonly #reads = new Map<string, PointRead>()
   readonly #ranges: Read[] = []
   readonly ops = new Map<string, Op>()
+  /** Versions of the definitions of tables that were read, by id. */
+  readonly #definitions = new Map<number, number>()
   /** The newest state that anything was read from, a row read for the second time included. */
   #latest: Position = 0
 
@@ -60,6 +62,20 @@ export class Draft {
     if (this.#reads.has(name)) return
     const { table, hi, lo } = ref
     this.#reads.set(name, { table, hi, lo, at })
+  }
+
+  /** The definition that reads went by: with another one they may have been of half an index. */
+  noteDefinition({ id, version }: TableDefinition): void {
+    if (!this.#definitions.has(id)) this.#definitions.set(id, version)
+  }
+
+  /** Whether every table that was read still has the definition that it was read by (S10). */
+  isCurrent(): boolean {
+    const { definitions } = this.node.loop.state
+    for (const [id, version] of this.#definitions) {
+      if (definitions.get(id)?.version !== version) return false
+    }
+    return true
   }
 
   noteRange(read: Read): void {
@@ -87,6 +103,7 @@ export class Draft {
    */
   isConsistent(): boolean {
     const { window } = this.node.loop
+    if (!this.isCurrent()) return false
     const latest = this.#latest
     // What the window has forgotten cannot be judged.
     for (const { hi, lo, at } of this.#reads.values()) {

@@ -61,6 +61,11 @@ export class TransactionRows implements Rows<Row> {
     let left = walk.limit
     let after: Bytes | undefined
     for (let ended = false; !ended && left > 0;) {
+      // What is dropped is swept away behind it: a walk over what is left would be cut short.
+      this.#transaction.draft.noteDefinition(walk.definition)
+      if (!this.#transaction.draft.isCurrent()) {
+        throw new HoldfastError('Conflict', `the definition of ${this.#core.name} changed`)
+      }
       // Own deletes may hide what is read: the slice is not cut to what is left.
       const slice = readSlice(this.#core, node.store, walk, after, SLICE)
       ended = slice.length < SLICE

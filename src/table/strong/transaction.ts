@@ -47,6 +47,7 @@ export class StrongTransaction {
   }
 
   read(core: TableCore, definition: TableDefinition, ref: RowRef): Row | undefined {
+    this.draft.noteDefinition(definition)
     const own = this.draft.ops.get(binaryString(ref.storeKey))
     if (own?.kind === 'put') return decodeValue(own.body, BODY_HEADER_BYTES) as Row
     if (own?.kind === 'delete') return undefined

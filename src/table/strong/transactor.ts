@@ -86,6 +86,7 @@ export class Transactor {
     if (draft.empty && idempotent === undefined) {
       return draft.isConsistent() ? { position: this.#node.loop.flushed, value } : LOST
     }
+    if (!draft.isCurrent()) return LOST
     idempotent?.record(draft, storable(value))
     const fate = await this.#node.proposer.propose(draft.transaction(), options)
     return fate.verdict === 'committed' ? { position: fate.position, value } : LOST
