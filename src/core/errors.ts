@@ -129,7 +129,11 @@ export const ERRORS = {
     'no',
     'The token belongs to another database or another history; start anew.',
   ),
-  Overloaded: entry('retryable', 'no', 'Await some of the calls that are under way before starting more.'),
+  Overloaded: entry(
+    'retryable',
+    'no',
+    'Await some of the calls that are under way before starting more.',
+  ),
   NoResponder: entry('retryable', 'no', 'Retry: no node that can answer this is reachable now.'),
   // What the database can do
   Closed: entry('unavailable', 'no', 'Open the database again.'),

@@ -47,7 +47,7 @@ export function decodeValue(bytes: Bytes, start = 0, end: number = bytes.length)
 }
 
 /** Throws `InvalidValue` at the first part of `value` that cannot be stored. */
-export function checkValue(value: unknown, path: string, depth: number): void {
+function checkValue(value: unknown, path: string, depth: number): void {
   switch (typeof value) {
     case 'string':
       // As UTF-8 it would come back as another string.

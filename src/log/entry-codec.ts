@@ -20,7 +20,7 @@ import { LIMITS, PREFIX_BYTES } from '../core/limits.ts'
 import { decodeValue, encodeValue, type Value } from '../core/value-codec.ts'
 import type { Position } from './log.ts'
 
-export const ENTRY_FORMAT = 1
+const ENTRY_FORMAT = 1
 const MAGIC = 0x31454648
 const CRC_AT = 22
 const PAYLOAD_AT = 26

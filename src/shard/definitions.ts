@@ -54,7 +54,7 @@ export interface TableDefinition {
 /** Hidden tables have ids from here on, visible ones below. */
 export const HIDDEN_TABLES = 0x80000000
 /** The hidden table of idempotency keys (S3). */
-export const IDEMPOTENCY_TABLE = HIDDEN_TABLES
+export const IDEMPOTENCY_TABLE = 0x80000000
 
 /** The key of `row`, as its table's definition says. Throws `InvalidKey` when a field is missing. */
 export function keyOfRow(definition: TableDefinition, row: Row): Key {

@@ -22,7 +22,7 @@ export interface Retention {
 }
 
 const DAY_MS = 86_400_000
-export const RETENTION: Required<{ [K in keyof Retention]: number }> = {
+const RETENTION: Required<{ [K in keyof Retention]: number }> = {
   keepMs: 7 * DAY_MS,
   keepBytes: 10 * 1024 ** 3,
 }

@@ -16,7 +16,7 @@ import { admit, applied, close, newSession, type Admission } from './session.ts'
 import type { Window } from './window.ts'
 
 /** Closed sessions are kept for this many positions: retirement is by position, never by a clock. */
-export const SESSION_RETIRES_AFTER = 65_536
+const SESSION_RETIRES_AFTER = 65_536
 
 export interface Genesis {
   readonly identity: Bytes

@@ -45,7 +45,7 @@ type TransactionHandleOf<D> =
     : never
 
 /** Names that a table cannot have: they are the database's own. */
-export const RESERVED = [
+const RESERVED = [
   'table',
   'transact',
   'ready',

@@ -113,7 +113,7 @@ async function rehearse(
     )
 }
 
-export function hasWork(definition: TableDefinition): boolean {
+function hasWork(definition: TableDefinition): boolean {
   return (
     definition.oldestRowVersion < definition.rowVersion ||
     definition.indexes.some(({ state }) => state === 'pending')

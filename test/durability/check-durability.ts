@@ -10,7 +10,7 @@ import type { Verify } from './child-verifier.ts'
 import { type CrashesFrom, crashMoments, fatesAt, seeded } from './crash-fates.ts'
 import { type CrashImage, CrashModel, type DirectoryModel } from './crash-image.ts'
 import { ackOf, linesIn, type Recording } from './recording.ts'
-import { type RecordOptions, recordWorker, scratchFolder } from './strace-record.ts'
+import { scratchFolder } from './strace-record.ts'
 
 export type CrashOptions = {
   /** Opens the image and returns what it misses or finds damaged. ChildVerifier makes one. */
@@ -37,12 +37,6 @@ export type DurabilityReport = {
 }
 
 const FOUND_MAX = 20
-
-export async function checkDurability(
-  options: RecordOptions & CrashOptions,
-): Promise<DurabilityReport> {
-  return checkRecording(await recordWorker(options), options)
-}
 
 export async function checkRecording(
   recording: Recording,

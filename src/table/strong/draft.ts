@@ -264,7 +264,7 @@ export function rowBefore(draft: Draft, ref: RowRef): Row | undefined {
 }
 
 /** The hidden row of a unique index holds the key of the row that has the value. */
-export function encodeOwner(key: Bytes): Bytes {
+function encodeOwner(key: Bytes): Bytes {
   return encodeValue({ k: new Uint8Array(key) })
 }
 

@@ -32,7 +32,7 @@ export function opRefused(table: string, key: Key, code: string, field: string):
       )
 }
 
-export function showKey(key: Key): string {
+function showKey(key: Key): string {
   if (typeof key === 'string') return JSON.stringify(key)
   if (typeof key === 'bigint') return `${key}n`
   if (key instanceof Date) return key.toISOString()
