@@ -18,7 +18,7 @@ export const LIMITS = {
   /** Bytes of one log entry, frame included. */
   entryBytes: 512 * KiB,
   /** Bytes at which the proposer seals an entry although more is waiting. */
-  entryTargetBytes: 160 * KiB,
+  entryTargetBytes: 40 * KiB,
   /** Bytes of writes that wait to be sealed; beyond it they are refused as `Overloaded`. */
   stagedBytes: 256 * KiB * KiB,
   /** Transactions in one entry. */

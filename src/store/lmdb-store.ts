@@ -102,6 +102,8 @@ function openDatabase(path: string, options: Omit<LmdbOptions, 'dir'>): Database
     encoder: valueEncoder,
     noMemInit: false,
     maxReaders: 256,
+    // The write thread begins with a batch while the rest of it is still being made.
+    batchStartThreshold: 100,
   } as never) as unknown as Database
 }
 
