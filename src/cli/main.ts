@@ -41,11 +41,13 @@ process.stderr.on('error', () => undefined)
 function shellOf(options: GlobalOptions): Shell {
   const { NO_COLOR, FORCE_COLOR, TERM } = process.env
   const isForced = FORCE_COLOR !== undefined && FORCE_COLOR !== '' && FORCE_COLOR !== '0'
+  // Undefined when it is a pipe, and picocolors would then decide by itself (in CI, for colors).
+  const isTerminal = Boolean(process.stdout.isTTY) && TERM !== 'dumb'
   const isRefused = !options.color || (NO_COLOR !== undefined && NO_COLOR !== '')
   return new Shell({
     dir: resolve(options.dir),
     json: options.json === true,
-    color: !isRefused && (isForced || (process.stdout.isTTY && TERM !== 'dumb')),
+    color: !isRefused && (isForced || isTerminal),
     mainFile: fileURLToPath(import.meta.url),
     signal: stopping.signal,
   })

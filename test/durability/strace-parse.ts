@@ -113,6 +113,8 @@ class TraceParser {
     const pending = this.#pending.get(tid)
     if (!pending) return
     this.#pending.delete(tid)
+    // Killed at its entry, before strace could read which call it was: it was never made.
+    if (pending.text.startsWith('???')) return
     const text = `${pending.text.replace(/,?\s*$/, '')}) = ?`
     this.#returned(tid, text, pending.start, Infinity, pending.tick)
   }
