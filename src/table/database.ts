@@ -146,6 +146,8 @@ class DatabaseHandle {
   readonly #parts: DatabaseParts
   readonly #node: Node
   readonly #handles = new Map<string, StrongTableHandle>()
+  /** Every name that had a handle, dropped tables' too. */
+  readonly #names = new Set<string>()
   readonly #snapshots: Snapshots
   readonly #transactor: Transactor
   readonly #expiry: Expiry
@@ -328,6 +330,7 @@ class DatabaseHandle {
     const core = new TableCore(this.#node, name, code)
     const handle = new StrongTableHandle(core, this.#snapshots, this.#transactor)
     this.#handles.set(name, handle)
+    this.#names.add(name)
     return handle
   }
 
@@ -339,7 +342,8 @@ class DatabaseHandle {
   #transactionHandle(transaction: StrongTransaction): object {
     const table = (name: string): object => transactionTable(transaction, this.table(name).core)
     const handle: Record<string, unknown> = { table }
-    for (const name of this.#handles.keys()) {
+    // A table that was dropped meanwhile keeps its name here, and says that it is gone.
+    for (const name of this.#names) {
       let made: object | undefined
       Object.defineProperty(handle, name, { get: () => (made ??= table(name)) })
     }

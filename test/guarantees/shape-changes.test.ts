@@ -147,3 +147,28 @@ test('a database has the shards that it was made with', async () => {
   await using again = await open({ dir })
   expect(again.stats().shards).toBe(4)
 })
+
+test('S9: a transaction whose table is dropped meanwhile is refused by name', async () => {
+  await using db = await open({ memory: true, tables: before })
+  await db.people.put({ id: 'a', name: 'Ada' })
+  const reading = db.transact(async (tx) => {
+    await tx.people.get('a')
+    await new Promise((resolve) => setTimeout(resolve, 30))
+    return tx.people.get('a')
+  })
+  await Promise.all([
+    expect(reading).rejects.toMatchObject({ code: 'UnknownTable', applied: 'no' }),
+    db.drop('people'),
+  ])
+})
+
+test('S2: a receipt has the row as it was stored, whatever its caller did to its own since', async () => {
+  await using db = await open({ memory: true, tables: before })
+  for (const options of [{}, { idempotencyKey: 'k' }]) {
+    const row = { id: 'a', name: 'Ada' }
+    const writing = db.people.put(row, options)
+    row.name = 'changed'
+    expect((await writing).row).toEqual({ id: 'a', name: 'Ada' })
+    expect(await db.people.get('a')).toEqual({ id: 'a', name: 'Ada' })
+  }
+})

@@ -1,4 +1,5 @@
 /** The handle of a strong table: every operation outside a transaction. */
+import type { Bytes } from '../../core/bytes.ts'
 import type { Key } from '../../core/key-codec.ts'
 import { decodeValue, encodeValue, type Value } from '../../core/value-codec.ts'
 import { HoldfastError } from '../../core/errors.ts'
@@ -206,7 +207,7 @@ export class StrongTableHandle {
         readAt = node.loop.flushed
       }
       const settle = (fate: Fate): void => {
-        if (fate.verdict === 'committed') resolve(core.written(fate.position, row))
+        if (fate.verdict === 'committed') resolve(core.written(fate.position, value))
         else resolve(this.#write(kind, input, options))
       }
       const op = putOp(definition, ref, row, value, readAt)
@@ -224,7 +225,10 @@ export class StrongTableHandle {
     if (options.idempotencyKey !== undefined) {
       const request = [kind, this.name, core.validate(input) as Value]
       const expect = kind === 'insert' ? 'absent' : 'any'
-      return this.#once(request, options, (tx) => tx.put(core, input, expect))
+      return this.#once(request, options, (tx) =>
+        // Copied at once: the row may be the caller's own object.
+        decodeValue(core.encode(tx.put(core, input, expect))),
+      )
     }
     return untilWon(node.env, `a write to ${this.name}`, options, async (deadlineMs) => {
       const { definition, row, key, ref } = core.prepare(input)
@@ -232,7 +236,7 @@ export class StrongTableHandle {
       const unique = hasUnique(definition)
       if (kind === 'put' && !unique) {
         const op = putOp(definition, ref, row, value)
-        return this.#won(await node.proposer.propose(single(op), { ...options, deadlineMs }), row)
+        return this.#won(await node.proposer.propose(single(op), { ...options, deadlineMs }), value)
       }
       const draft = new Draft(node)
       const stored = draft.read(ref)
@@ -241,13 +245,13 @@ export class StrongTableHandle {
       draft.set(putOp(definition, ref, row, value), ref.storeKey)
       return this.#won(
         await node.proposer.propose(draft.transaction(), { ...options, deadlineMs }),
-        row,
+        value,
       )
     })
   }
 
-  #won(fate: Fate, row: Row): Written<Row> | typeof LOST {
-    return fate.verdict === 'committed' ? this.core.written(fate.position, row) : LOST
+  #won(fate: Fate, value: Bytes): Written<Row> | typeof LOST {
+    return fate.verdict === 'committed' ? this.core.written(fate.position, value) : LOST
   }
 
   async #modify(
@@ -280,7 +284,7 @@ export class StrongTableHandle {
       const result = fate.results.get(fate.ordinal)
       if (result === undefined) throw new HoldfastError('Bug', 'a stateful op has no result')
       if (!result.ok) throw opRefused(this.name, key, result.code, result.field)
-      return core.written(fate.position, decodeValue(result.value) as Row)
+      return core.written(fate.position, result.value)
     })
   }
 
@@ -291,7 +295,7 @@ export class StrongTableHandle {
     run: Parameters<Transactor['once']>[2],
   ): Promise<Written<Row>> {
     const { position, value } = await this.#transactor.once(request, options, run)
-    return this.core.written(position, value as Row)
+    return this.core.written(position, this.core.encode(value as Row))
   }
 }
 

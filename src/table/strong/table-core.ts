@@ -3,11 +3,11 @@
  * from bytes.
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { hex, type Bytes } from '../../core/bytes.ts'
+import { EMPTY, hex, type Bytes } from '../../core/bytes.ts'
 import { HoldfastError } from '../../core/errors.ts'
 import type { Key } from '../../core/key-codec.ts'
 import { LIMITS } from '../../core/limits.ts'
-import { encodeValue, type Value } from '../../core/value-codec.ts'
+import { decodeValue, encodeValue, type Value } from '../../core/value-codec.ts'
 import type { Position } from '../../log/log.ts'
 import { keyOfRow, type IndexDefinition, type TableDefinition } from '../../shard/definitions.ts'
 import { tableNamed } from '../../shard/log-state.ts'
@@ -15,7 +15,7 @@ import { borrowRowKey } from '../../shard/layout.ts'
 import type { Node, RowRef } from '../../shard/node.ts'
 import { decodeRow, rowVersionOf, type Row } from '../../shard/row-codec.ts'
 import type { StoreReader } from '../../store/store.ts'
-import type { Ack, Deleted, Durability, Written } from '../handles.ts'
+import type { Deleted, Durability, Written } from '../handles.ts'
 import { formatToken } from '../token.ts'
 import { unknownTable } from './refusals.ts'
 
@@ -160,12 +160,13 @@ export class TableCore {
     return stored === undefined ? undefined : this.decode(definition, storeKey, stored)
   }
 
-  written(position: Position, row: Row): Written<Row> {
-    return new Receipt(this.node, position, row)
+  /** `value`: the row as it was encoded, which no caller can change any more. */
+  written(position: Position, value: Bytes): Written<Row> {
+    return new Receipt(this.node, position, value)
   }
 
   deleted(position: Position, existed: boolean): Deleted {
-    const { durability, token } = new Receipt(this.node, position, undefined)
+    const { durability, token } = new Receipt(this.node, position, EMPTY)
     return { position, durability, token, existed }
   }
 }
@@ -177,16 +178,21 @@ export interface Prepared {
   readonly ref: RowRef
 }
 
-/** The token is made only when it is asked for. */
-class Receipt<R> implements Ack {
+/** Token and row are made only when they are asked for. */
+class Receipt implements Written<Row> {
   readonly position: Position
-  readonly row: R
   readonly #node: Node
+  readonly #value: Bytes
+  #row: Row | undefined
 
-  constructor(node: Node, position: Position, row: R) {
+  constructor(node: Node, position: Position, value: Bytes) {
     this.#node = node
     this.position = position
-    this.row = row
+    this.#value = value
+  }
+
+  get row(): Row {
+    return (this.#row ??= decodeValue(this.#value) as Row)
   }
 
   get durability(): Durability {

@@ -123,9 +123,7 @@ export class Updates {
       try {
         value = this.#step(draft, definition, ref, value, caller.change)
         const kept = value
-        settlers.push((position) =>
-          caller.resolve(core.written(position, decodeValue(kept) as Row)),
-        )
+        settlers.push((position) => caller.resolve(core.written(position, kept)))
       } catch (cause) {
         settlers.push(() => caller.reject(cause))
       }
