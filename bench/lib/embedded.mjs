@@ -30,6 +30,7 @@ import { Histogram } from './histogram.mjs'
 import { MEASURES } from './measures.mjs'
 import { say } from './prepare.mjs'
 import { median } from './table.mjs'
+import { FORMS } from '../systems/system.mjs'
 
 export const NAMES = [...Object.keys(MEASURES), 'import', 'reopen']
 
@@ -40,20 +41,30 @@ const WARM_UP_MS = 1000
 /** These have no transactions, so there is nothing to compare. */
 const WITHOUT = new Map([['classic-level', ['update.hot', 'transfer.low', 'transfer.high']]])
 
+const isWrite = (/** @type {string} */ name) => /^(put|update|transfer)/.test(name)
+
+/** @param {string} system @param {string} name */
+function formsOf(system, name) {
+  const form = isWrite(name) ? FORMS.get(system) : undefined
+  return form === undefined ? [system] : [system, form]
+}
+
 /**
  * lmdb's writes run both ways (systems/lmdb.mjs), and the faster one counts.
  * @param {string} system
  * @param {string} name
  */
 const variantsOf = (system, name) =>
-  system === 'lmdb' && /^(put|update|transfer)/.test(name) ? ['plain', 'overlap'] : ['']
+  system === 'lmdb' && isWrite(name) ? ['plain', 'overlap'] : ['']
 
 /** @param {EmbeddedOptions} options @returns {Promise<Result[]>} */
 export async function measureEmbedded(options) {
   /** @type {Result[]} */
   const results = []
   for (const name of NAMES.filter((known) => options.names.includes(known))) {
-    const systems = options.systems.filter((system) => WITHOUT.get(system)?.includes(name) !== true)
+    const systems = options.systems
+      .filter((system) => WITHOUT.get(system)?.includes(name) !== true)
+      .flatMap((system) => formsOf(system, name))
     say(`${name}: ${systems.join(', ')}`)
     if (name === 'import') {
       for (const system of systems) results.push(await measureImport(system, options.importRows))

@@ -26,6 +26,9 @@
 
 /** @typedef {{ openItems(dir: string): Promise<System>, openFlights(dir: string): Promise<FlightStore> }} SystemModule */
 
+/** A second form of a system, measured for writes beside it. */
+export const FORMS = new Map([['better-sqlite3', 'better-sqlite3-grouped']])
+
 export const SYSTEMS = ['holdfast', 'lmdb', 'better-sqlite3', 'classic-level']
 
 /** @param {string} name @returns {Promise<SystemModule>} */
