@@ -40,6 +40,7 @@ export type {
   WriteOptions,
   Written,
 } from './table/handles.ts'
+export type { BackgroundProblem } from './table/problems.ts'
 export type { SchemaProgress } from './table/schema-work.ts'
 export type { CheckOptions, CheckReport, Problem } from './shard/check.ts'
 export type { Retention } from './shard/janitor.ts'

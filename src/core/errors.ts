@@ -135,7 +135,18 @@ export const ERRORS = {
     'Await some of the calls that are under way before starting more.',
   ),
   NoResponder: entry('retryable', 'no', 'Retry: no node that can answer this is reachable now.'),
+  LogUnavailable: entry(
+    'retryable',
+    'no',
+    'Retry: the log has no leader, or cannot be reached from here.',
+  ),
+  LogFull: entry('retryable', 'no', 'Give the log more room, or let it be trimmed; then retry.'),
   // What the database can do
+  LogTrimmed: entry(
+    'unavailable',
+    'no',
+    'Start this node from a snapshot: the entries that it needs are no longer in the log.',
+  ),
   Closed: entry('unavailable', 'no', 'Open the database again.'),
   Halted: entry('unavailable', 'no', 'Read the cause, mend it, and open the database again.'),
   FolderInUse: entry(
@@ -188,6 +199,8 @@ export const ERRORS = {
     'Choose a format that can hold these values, such as NDJSON.',
   ),
   EsmOnly: entry('rejected', 'no', "Use `import` or `await import('holdfast')`."),
+  // The simulator
+  AppNotBundled: entry('rejected', 'no', 'Correct the file that the message names.'),
   Bug: entry('bug', 'unknown', 'Please report it, with the message and what led to it.'),
 } as const satisfies Record<string, ErrorEntry>
 

@@ -228,6 +228,8 @@ describe('control entries', () => {
     })
     const close = encodeControl(IDENTITY, { kind: 'close', session: 2 ** 40 })
     expect(decodeEntry(close, IDENTITY)).toEqual({ kind: 'close', session: 2 ** 40 })
+    const barrier = encodeControl(IDENTITY, { kind: 'barrier', nonce: IDENTITY })
+    expect(plain(decodeEntry(barrier, IDENTITY))).toEqual({ kind: 'barrier', nonce: IDENTITY })
   })
 })
 

@@ -2,9 +2,10 @@
  * Log entries as bytes (S1). One commit group is one entry.
  *
  *   frame    magic u32 'HFE1' | identity 16 | format u8 | kind u8 | crc u32 of all else | payload
- *   genesis  value {shards, timeMs, ...}
- *   open     value {nonce, node, timeMs}
+ *   genesis  value {shards, timeMs, alone}
+ *   open     value {nonce, node, incarnation, timeMs}
  *   close    varint session
+ *   barrier  nonce 16
  *   batch    mutable part: session, number, settledBelow, carried position, its two chain hashes
  *            digest 16 | nonce 16 | timeMs | commands | tables | transactions | shard groups | bodies
  *
@@ -25,7 +26,7 @@ const MAGIC = 0x31454648
 const CRC_AT = 22
 const PAYLOAD_AT = 26
 
-export const ENTRY_KINDS = ['genesis', 'open', 'close', 'batch'] as const
+export const ENTRY_KINDS = ['genesis', 'open', 'close', 'batch', 'barrier'] as const
 export type EntryKind = (typeof ENTRY_KINDS)[number]
 
 export const OP_KINDS = ['put', 'delete', 'modify', 'reindex'] as const
@@ -111,6 +112,8 @@ export type Entry =
   | { readonly kind: 'genesis'; readonly value: Value }
   | { readonly kind: 'open'; readonly value: Value }
   | { readonly kind: 'close'; readonly session: Position }
+  /** Changes nothing: whoever reads it back has read all that was in the log before it (S6). */
+  | { readonly kind: 'barrier'; readonly nonce: Bytes }
   | Batch
 
 /** What a proposer seals; the digest is made here. */
@@ -154,6 +157,7 @@ export function readBytes(read: Read): number {
 export function encodeControl(identity: Bytes, entry: Exclude<Entry, { kind: 'batch' }>): Bytes {
   startFrame(identity, entry.kind)
   if (entry.kind === 'close') writer.varint(entry.session)
+  else if (entry.kind === 'barrier') writer.bytes(entry.nonce)
   else writer.bytes(encodeValue(entry.value))
   return finishFrame()
 }
@@ -350,6 +354,7 @@ export function decodeEntry(frame: Bytes, identity: Bytes | undefined): Entry | 
   try {
     if (kind === 'batch') return readBatch(reader)
     if (kind === 'close') return { kind, session: reader.varint() }
+    if (kind === 'barrier') return { kind, nonce: reader.view(DIGEST_BYTES) }
     return { kind, value: decodeValue(frame, PAYLOAD_AT) as Value }
   } catch (cause) {
     throw new HoldfastError('EntryCorrupt', 'a log entry cannot be decoded', { cause })

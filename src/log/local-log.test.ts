@@ -29,7 +29,10 @@ function opened(store: Store): OpenedLog {
   }
 }
 
-logContract('local log', () => Promise.resolve(opened(openMemoryStore(systemEnv))))
+logContract('local log', () => ({
+  env: systemEnv,
+  open: () => Promise.resolve(opened(openMemoryStore(systemEnv))),
+}))
 
 it('tells its follower of an entry that is missing', async () => {
   const store = openMemoryStore(systemEnv)

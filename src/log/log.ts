@@ -5,8 +5,14 @@
  * Obligations
  * - Order: every follower sees the same frames at the same positions, in order, without gaps;
  *   positions rise by one from `first`.
- * - An ack says that the frame was given a place, and no more: it is not a fate (S3). A rejected
- *   append may still show up, at most once for one `messageId` as long as the log remembers it.
+ * - An ack says that the frame was given a place, and no more: it is not a fate (S3).
+ * - A rejection is a HoldfastError: `LogUnavailable` and `LogFull` took nothing of this call,
+ *   `OutcomeUnknown` and `Closed` may have (an earlier call of the same `messageId` always may). What
+ *   may have been taken shows up at any later time, at most once for one `messageId` as long as the
+ *   log remembers it.
+ * - Connections: those that break are made again behind the port. Followers go on where they were.
+ * - Trimming: a follower whose next entry is no longer kept is told `failed` with `LogTrimmed`
+ *   ({ position, first } in its details: what it needs, and the oldest kept); it gets nothing else.
  * - Durability: `self` means that a frame delivered to a follower is already safe. `with-apply`
  *   means that the follower stores it, together with its effects, in one batch of its store, and
  *   acks nobody before that is flushed (S14).
@@ -33,7 +39,11 @@ export type Unfollow = () => void
 
 export interface Log {
   readonly durability: 'self' | 'with-apply'
-  /** The position of the last frame that was given a place here, 0 when there is none. */
+  /**
+   * The newest position that this port has heard of, 0 when of none. Every ack and entry given out
+   * here is at or below it; a shared log may be further on. It goes back only when the log lost
+   * entries.
+   */
   last(): Position
   append(frame: Bytes, messageId: string): Promise<Appended>
   /** Delivers every frame from `from` on, those to come included. */

@@ -15,6 +15,7 @@ import { copied, type Bytes } from '../core/bytes.ts'
 import { turn, type Env } from '../core/env.ts'
 import { HoldfastError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
+import type { Batch } from '../log/entry-codec.ts'
 import { putEntry } from '../log/entry-store.ts'
 import type { Log, LogFollower, Position, Unfollow } from '../log/log.ts'
 import { StoreBatch, type Store, type StoreReader } from '../store/store.ts'
@@ -29,9 +30,10 @@ import {
   recordPosition,
   type LogState,
 } from './log-state.ts'
+import { restoreWindow } from './restore-window.ts'
 import { ShardStats } from './shard-stats.ts'
 import { decide, type Decision } from './state-machine.ts'
-import { Window } from './window.ts'
+import type { Window } from './window.ts'
 
 /** An entry whose effects are flushed. */
 export interface Applied {
@@ -50,6 +52,9 @@ export interface ApplyListener {
 
 export const STATE_KEY: Bytes = metaKey('state')
 export const DEFINITIONS_KEY: Bytes = metaKey('definitions')
+
+/** Entries decided and not flushed. */
+const UNFLUSHED_MAX = 256
 
 interface Queued {
   readonly position: Position
@@ -84,9 +89,7 @@ export class ApplyLoop implements ApplyTarget {
     this.state = loadState(store)
     this.stats = ShardStats.load(store)
     this.#flushed = this.state.position
-    // Sessions that are open now belong to incarnations that are gone, and no transaction may have
-    // read before its own session was opened (state-machine.ts): nothing older is ever judged.
-    this.window = new Window(this.state.position, this.state.windowSize)
+    this.window = restoreWindow(store, this.state)
   }
 
   /** The last position whose effects are flushed: what reads see is at least this new. */
@@ -170,6 +173,7 @@ export class ApplyLoop implements ApplyTarget {
   /** Ends following, and waits for what was staged. Whoever still waits for a position is told. */
   async close(): Promise<void> {
     this.#unfollow()
+    this.#queue = []
     await this.#lastWrite.catch(() => undefined)
     const closed = new HoldfastError('Closed', 'the database was closed')
     this.#halted ??= closed
@@ -193,12 +197,19 @@ export class ApplyLoop implements ApplyTarget {
         break
       }
       if (this.#queue.length === 0) break
+      // A long log that is read at once must not pile up before the disk.
+      if (this.state.position - this.#flushed >= UNFLUSHED_MAX) await this.#roomAtTheDisk()
       if (this.#env.clock.monotonicMs() - sliceFrom > LIMITS.applySliceMs) {
         await turn(this.#env)
         sliceFrom = this.#env.clock.monotonicMs()
       }
     }
     this.#draining = false
+  }
+
+  /** Resolves once the newest batch so far is flushed, or the loop has ended. */
+  #roomAtTheDisk(): Promise<void> {
+    return this.reached(this.state.position).catch(() => undefined)
   }
 
   #apply({ position, frame }: Queued): void {
@@ -213,8 +224,10 @@ export class ApplyLoop implements ApplyTarget {
       const draft = applyOps(this, position, decision, batch, touched)
       results = draft.results
       batch.put(changeKey(position), draft.encode(position, decision.verdicts))
-    } else if (decision.kind === 'batch' && decision.verdicts.length > 0) {
-      batch.put(changeKey(position), new ChangeDraft(0).encode(position, decision.verdicts))
+    } else if (decision.kind === 'batch' && !isEmpty(decision.batch)) {
+      const { verdicts, admission } = decision
+      const record = new ChangeDraft(0).encode(position, verdicts, admission === 'apply')
+      batch.put(changeKey(position), record)
     }
     this.stats.save(batch)
     if (state.definitionsVersion !== definitionsVersion || decision.kind === 'genesis') {
@@ -248,6 +261,10 @@ export class ApplyLoop implements ApplyTarget {
     }
     this.#waiting.length = kept
   }
+}
+
+function isEmpty({ transactions, commands }: Batch): boolean {
+  return transactions.length + commands.length === 0
 }
 
 const NO_RESULTS: ReadonlyMap<number, OpResult> = new Map()

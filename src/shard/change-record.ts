@@ -2,7 +2,8 @@
  * What was decided at one position and, for stateful ops, what came of them (S12). Stored in the
  * same commit as the rows; together with the raw entry it is the feed.
  *
- *   crc u32 | verdicts, run-length coded | ops: one bit each, was there a row before
+ *   crc u32 | was the batch admitted, u8 | verdicts, run-length coded
+ *   | ops: one bit each, was there a row before
  *   | results of stateful ops: ordinal, and the row or why it was refused
  *   | row versions of the tables that have one: table, version
  */
@@ -19,6 +20,8 @@ export type OpResult =
   | { readonly ok: false; readonly code: string; readonly field: string }
 
 export interface ChangeRecord {
+  /** Whether the session's state let the batch in (S3): else it has no verdicts. */
+  readonly admitted: boolean
   readonly verdicts: readonly Verdict[]
   /** By the op's ordinal in its entry: whether a row was there before. */
   readonly existed: (ordinal: number) => boolean
@@ -43,9 +46,10 @@ export class ChangeDraft {
     this.#bits[byte] = (this.#bits[byte] as number) | (1 << (ordinal & 7))
   }
 
-  encode(position: Position, verdicts: readonly Verdict[]): Bytes {
+  encode(position: Position, verdicts: readonly Verdict[], admitted = true): Bytes {
     writer.reset()
     writer.u32(0)
+    writer.u8(admitted ? 1 : 0)
     writer.blob(encodeVerdicts(verdicts))
     writer.blob(this.#bits)
     writer.varint(this.results.size)
@@ -76,6 +80,7 @@ export function decodeChangeRecord(position: Position, bytes: Bytes): ChangeReco
   if (bytes.length < 4 || reader.u32() !== crc32(bytes, 4, bytes.length, position >>> 0)) {
     throw new HoldfastError('StoreCorrupt', `the record of what happened at ${position} is damaged`)
   }
+  const admitted = reader.u8() === 1
   const verdicts = decodeVerdicts(reader.blob())
   const bits = reader.blob()
   const results = new Map<number, OpResult>()
@@ -92,5 +97,5 @@ export function decodeChangeRecord(position: Position, bytes: Bytes): ChangeReco
   const rowVersion = (table: number): number => versions.get(table) ?? 0
   const existed = (ordinal: number): boolean =>
     ((bits[ordinal >>> 3] ?? 0) & (1 << (ordinal & 7))) !== 0
-  return { verdicts, existed, results, rowVersion }
+  return { admitted, verdicts, existed, results, rowVersion }
 }

@@ -46,6 +46,7 @@ import {
   tablePrefix,
 } from './layout.ts'
 import { decodeState, type LogState } from './log-state.ts'
+import { NODE_KEY, readNodeId } from './node-id.ts'
 import { decodeRow, rowCheck, rowIsIntact, rowShard, type Row } from './row-codec.ts'
 import { addRow, decodeStat, emptyStat, type ShardStat } from './shard-stats.ts'
 
@@ -109,6 +110,7 @@ class Check {
       await this.#checkIndexSpace(state)
       await this.#checkLog(state)
     }
+    this.#checkNodeId(state)
     this.#checkStrays()
     await this.#checkKeys()
     return {
@@ -130,6 +132,15 @@ class Check {
       return undefined
     }
     return this.#attempt('meta', () => decodeState(record, definitions))
+  }
+
+  /** It is stored before the first entry is. */
+  #checkNodeId(state: LogState | undefined): void {
+    this.#attempt('meta', () => {
+      if (readNodeId(this.#reader) === undefined && (state?.position ?? 0) > 0) {
+        this.#report('meta', 'the record that says which node this is is missing')
+      }
+    })
   }
 
   /** Every row: intact, in its own shard; summed up by table and shard. */
@@ -280,7 +291,9 @@ class Check {
       chunks += this.#checkChunks(position)
       if (whole) chain = digest(chain, frame)
       const entry = this.#attempt(`entry ${position}`, () => decodeEntry(frame, state.identity))
-      if (entry?.kind === 'batch' && entry.transactions.length > 0) decided.add(position)
+      if (entry?.kind === 'batch' && entry.transactions.length + entry.commands.length > 0) {
+        decided.add(position)
+      }
       if (position % SLICE === 0) await this.#options.pause?.()
     }
     if (whole && !equalBytes(chain, state.entryChain)) {
@@ -320,7 +333,6 @@ class Check {
         this.#report(where, 'has no entry that decided anything')
     })
     const [first] = decided
-    // A batch that was not admitted has none; what it decided is in the chain.
     if (first !== undefined)
       this.#report(`record ${first}`, `the records of ${decided.size} decisions are missing`)
   }
@@ -339,7 +351,7 @@ class Check {
     this.#reader.scan(
       { gte: Uint8Array.of(META_SPACE), lt: Uint8Array.of(META_SPACE + 1) },
       (key) => {
-        if (!equalBytes(key, STATE_KEY) && !equalBytes(key, DEFINITIONS_KEY)) {
+        if (![STATE_KEY, DEFINITIONS_KEY, NODE_KEY].some((known) => equalBytes(key, known))) {
           this.#report(`key ${hex(key)}`, 'is no record of Holdfast')
         }
       },

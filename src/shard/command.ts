@@ -8,6 +8,7 @@ import type { Value } from '../core/value-codec.ts'
 import type { Position } from '../log/log.ts'
 import type { TableDefinition } from './definitions.ts'
 import { tableNamed, type LogState } from './log-state.ts'
+import { enterDefinition } from './resolver.ts'
 import type { Window, WindowSize } from './window.ts'
 
 export type Command =
@@ -37,8 +38,15 @@ export function runCommand(
   value: { readonly [field: string]: Value },
 ): CommandResult {
   const command = value as unknown as Command
+  enterCommand(command, window, position)
   const reason = run(state, window, position, command)
   return { ok: reason === '', reason, command }
+}
+
+/** Enters what a command that was carried out, or refused, writes to the window. */
+export function enterCommand(command: Command, window: Window, position: Position): void {
+  if (command.type === 'define') enterDefinition(command.definition.id, window, position)
+  if (command.type === 'drop') enterDefinition(command.table, window, position)
 }
 
 function run(
@@ -56,13 +64,18 @@ function run(
       return ''
     case 'trim':
       assert(command.below <= position, 'a trim lies below its own entry')
-      state.trimmed = Math.max(state.trimmed, command.below)
+      state.trimmed = Math.max(state.trimmed, trimBound(state, window, command.below))
       return ''
     case 'window':
       state.windowSize = command.size
       window.resize(command.size)
       return ''
   }
+}
+
+/** A window that nodes share is made of kept entries again when one of them restarts (S8). */
+function trimBound(state: LogState, window: Window, below: Position): Position {
+  return state.alone ? below : Math.min(below, window.floor + 1)
 }
 
 function define(

@@ -7,6 +7,7 @@ import { HoldfastError } from '../core/errors.ts'
 import { crc32, DIGEST_BYTES } from '../core/hash.ts'
 import { decodeValue, encodeValue, type Value } from '../core/value-codec.ts'
 import type { Position } from '../log/log.ts'
+import { RecentChains } from './chains.ts'
 import type { TableDefinition } from './definitions.ts'
 import type { Session } from './session.ts'
 import { readSession, writeSession } from './session.ts'
@@ -25,13 +26,21 @@ export interface LogState {
   /** Folded over entry bytes, and over decisions (S7). */
   entryChain: Bytes
   decisionChain: Bytes
+  /** Both chains at the latest positions, for what entries carry: not stored, no decision needs it. */
+  readonly recent: RecentChains
   /** The highest clock of a proposer seen in an entry: time as the log tells it. */
   timeMs: number
   level: number
   shards: number
+  /** One node writes this log, for ever: an embedded database's. */
+  alone: boolean
+  /** Frames that were nobody's, counted (S1). */
+  foreign: number
   /** Raw entries below this position may be gone. */
   trimmed: Position
   windowSize: WindowSize
+  /** Reads below it cannot be judged; entries above it that wrote are in the window. */
+  windowFloor: Position
   readonly sessions: Map<Position, Session>
   readonly definitions: Map<number, TableDefinition>
   /** Rises whenever a definition changes. */
@@ -44,11 +53,15 @@ export function emptyState(): LogState {
     position: 0,
     entryChain: new Uint8Array(DIGEST_BYTES),
     decisionChain: new Uint8Array(DIGEST_BYTES),
+    recent: new RecentChains(),
     timeMs: 0,
     level: LEVEL,
     shards: 0,
+    alone: false,
+    foreign: 0,
     trimmed: 0,
     windowSize: WINDOW_SIZE,
+    windowFloor: 0,
     sessions: new Map(),
     definitions: new Map(),
     definitionsVersion: 0,
@@ -84,9 +97,12 @@ export function encodeState(state: LogState): Bytes {
   writer.varint(state.timeMs)
   writer.varint(state.level)
   writer.varint(state.shards)
+  writer.u8(state.alone ? 1 : 0)
+  writer.varint(state.foreign)
   writer.varint(state.trimmed)
   writer.varint(state.windowSize.entries)
   writer.varint(state.windowSize.writes)
+  writer.varint(state.windowFloor)
   writer.varint(state.sessions.size)
   for (const session of state.sessions.values()) writeSession(writer, session)
   const bytes = writer.finish()
@@ -118,12 +134,16 @@ export function decodeState(record: Bytes, definitions: Bytes | undefined): LogS
     state.timeMs = reader.varint()
     state.level = reader.varint()
     state.shards = reader.varint()
+    state.alone = reader.u8() === 1
+    state.foreign = reader.varint()
     state.trimmed = reader.varint()
     state.windowSize = { entries: reader.varint(), writes: reader.varint() }
+    state.windowFloor = reader.varint()
     for (let left = reader.varint(); left > 0; left--) {
       const session = readSession(reader)
       state.sessions.set(session.id, session)
     }
+    state.recent.add(state.position, state.entryChain, state.decisionChain)
     if (definitions !== undefined) readDefinitions(state, definitions)
     return state
   } catch (cause) {

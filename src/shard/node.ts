@@ -7,15 +7,17 @@ import { hex } from '../core/bytes.ts'
 import { turn, type Env } from '../core/env.ts'
 import { HoldfastError } from '../core/errors.ts'
 import type { Key } from '../core/key-codec.ts'
-import { digest64, DIGEST_BYTES, type Digest64 } from '../core/hash.ts'
-import { encodeControl, prefixOf } from '../log/entry-codec.ts'
+import { LIMITS } from '../core/limits.ts'
+import { digest64, type Digest64 } from '../core/hash.ts'
+import { prefixOf } from '../log/entry-codec.ts'
 import type { Log, Position } from '../log/log.ts'
-import type { Store } from '../store/store.ts'
+import { StoreBatch, type Store } from '../store/store.ts'
 import { ApplyLoop } from './apply-loop.ts'
 import { HIDDEN_TABLES, shardOfBytes, shardOfKey, type TableDefinition } from './definitions.ts'
 import { Janitor, type Retention } from './janitor.ts'
 import { encodeRowKey, rowKey, ROW_KEY_AT } from './layout.ts'
-import { Proposer } from './proposer.ts'
+import { NODE_ID_BYTES, putNodeId, readNodeId } from './node-id.ts'
+import { Proposer, type CallOptions } from './proposer.ts'
 
 export interface NodeOptions {
   readonly env: Env
@@ -40,6 +42,7 @@ export interface RowRef {
 }
 
 export const SHARDS_DEFAULT = 16
+const INCARNATION_BYTES = 8
 
 export class Node {
   readonly env: Env
@@ -48,38 +51,101 @@ export class Node {
   readonly loop: ApplyLoop
   readonly proposer: Proposer
   readonly janitor: Janitor
-  /** Names this incarnation. */
+  /** Names this node for ever, in hex; kept in its store. */
+  readonly id: string
+  /** Names this incarnation of it. */
   readonly incarnation: string
+  /** To be stored before anybody hears of it. */
+  readonly #mintedId: Bytes | undefined
+  /** When the latest barrier that was reached began. */
+  #freshMs = Number.NEGATIVE_INFINITY
   #closed = false
 
   constructor(options: NodeOptions) {
     const { env, store } = options
     this.env = env
     this.store = store
-    this.incarnation = hex(env.random.bytes(8))
+    const known = readNodeId(store)
+    const id = known ?? env.random.bytes(NODE_ID_BYTES)
+    this.#mintedId = known === undefined ? id : undefined
+    const incarnation = env.random.bytes(INCARNATION_BYTES)
+    this.id = hex(id)
+    this.incarnation = hex(incarnation)
     this.loop = new ApplyLoop(env, store)
     this.log = options.openLog(store, this.loop.state.position)
-    this.proposer = new Proposer(env, this.log, this.loop, this.incarnation)
+    this.proposer = new Proposer(env, this.log, this.loop, { id, incarnation })
     this.janitor = new Janitor(this, options.retention ?? {})
   }
 
   /** Founds the log if it is new, and opens this incarnation's session. */
   async start(shards: number): Promise<void> {
-    this.loop.follow(this.log)
-    if (this.loop.state.shards === 0) {
-      const identity = this.env.random.bytes(DIGEST_BYTES)
-      const value = { shards, timeMs: this.env.clock.wallMs() }
-      const genesis = encodeControl(identity, { kind: 'genesis', value })
-      const { position } = await this.log.append(genesis, `genesis-${hex(identity)}`)
-      await this.loop.reached(position)
+    if (this.#mintedId !== undefined) {
+      const batch = new StoreBatch()
+      putNodeId(batch, this.#mintedId)
+      await this.loop.maintain(batch)
     }
+    this.loop.follow(this.log)
+    // Others may have founded it: a shared log is read before a genesis is offered.
+    if (this.loop.state.shards === 0) await this.loop.reached(this.log.last())
+    if (this.loop.state.shards === 0) await this.proposer.found(shards)
     await this.proposer.open()
     this.janitor.start()
+  }
+
+  /** As `reached`, for a position that may never come. Throws `DeadlineExceeded`, `Cancelled`. */
+  async reachedWithin(position: Position, options: CallOptions): Promise<void> {
+    if (this.loop.flushed >= position) return
+    const { deadlineMs = LIMITS.deadlineMs, signal } = options
+    let end: () => void = () => undefined
+    const ended = new Promise<never>((_, reject) => {
+      const late = new HoldfastError(
+        'DeadlineExceeded',
+        'the deadline passed before it was reached',
+      )
+      const cancel = this.env.timers.after(deadlineMs, () => reject(late))
+      const abort = (): void => {
+        const cause: unknown = signal?.reason
+        reject(new HoldfastError('Cancelled', 'the call was aborted', { cause }))
+      }
+      signal?.addEventListener('abort', abort, { once: true })
+      end = () => {
+        cancel()
+        signal?.removeEventListener('abort', abort)
+      }
+    })
+    try {
+      await Promise.race([this.loop.reached(position), ended])
+    } finally {
+      end()
+    }
+  }
+
+  /** Whether others write the same log: what is known here may be behind what they were told. */
+  get shared(): boolean {
+    return this.log.durability === 'self'
   }
 
   /** Resolves once `position` is flushed here. */
   reached(position: Position): Promise<void> {
     return this.loop.reached(position)
+  }
+
+  /**
+   * A position reached here that no write acked before this call is above: what is read from now on is
+   * linearizable (S6). On a log of this node alone, that is what can be read already.
+   */
+  barrier(options?: CallOptions): Promise<Position> {
+    if (!this.shared) return Promise.resolve(this.loop.visible())
+    const startedMs = this.env.clock.monotonicMs()
+    return this.proposer.barrier(options).then((position) => {
+      this.#freshMs = Math.max(this.#freshMs, startedMs)
+      return position
+    })
+  }
+
+  /** How old what is read here may be at the most: the time since the last barrier that was reached began. */
+  stalenessMs(): number {
+    return this.shared ? this.env.clock.monotonicMs() - this.#freshMs : 0
   }
 
   /** Lets other due work have a turn. */

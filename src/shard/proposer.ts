@@ -7,11 +7,14 @@
  * together with the full ones of that turn, or, when entries of an earlier turn are on their way,
  * once those are flushed: so a lone caller waits for nobody, and under load a flush is shared by all
  * who came during the one before.
+ *
+ * What is sealed is on its way until it is read in the log (carrier.ts), under the session that this
+ * incarnation has (tenure.ts). When that session ends without us, what was not applied in it never
+ * will be: it is sealed anew in the next one.
  */
-import { assert } from '../core/assert.ts'
 import { equalBytes, hex, type Bytes } from '../core/bytes.ts'
 import type { Cancel, Env } from '../core/env.ts'
-import { HoldfastError } from '../core/errors.ts'
+import { HoldfastError, isHoldfastError } from '../core/errors.ts'
 import { DIGEST_BYTES } from '../core/hash.ts'
 import { LIMITS } from '../core/limits.ts'
 import {
@@ -23,9 +26,14 @@ import {
 } from '../log/entry-codec.ts'
 import type { Log, Position } from '../log/log.ts'
 import type { Applied, ApplyListener, ApplyLoop } from './apply-loop.ts'
+import { Barriers, type Reader } from './barriers.ts'
+import { Carrier } from './carrier.ts'
 import type { OpResult } from './change-record.ts'
 import { commandValue, type Command, type CommandResult } from './command.ts'
+import type { Parcel } from './parcel.ts'
 import type { Verdict } from './resolver.ts'
+import type { Genesis } from './state-machine.ts'
+import { Tenure, type NodeName } from './tenure.ts'
 
 /** What became of a transaction, as read in the log and flushed. */
 export interface Fate {
@@ -57,11 +65,18 @@ interface Sealed {
   readonly number: number
   readonly digest: Bytes
   readonly waiting: readonly Waiting[]
+  /** Linearizable reads that wait to see this entry (S6). */
+  readonly readers: readonly Reader[]
+  readonly parcel: Parcel
 }
+
+type BatchDecision = Extract<Applied['decision'], { kind: 'batch' }>
 
 /** Entries that may be on their way. */
 const INFLIGHT_MAX = 16
 const SWEEP_MS = 250
+/** Without an answer of the log for this long, new calls fail at once (S9). */
+const SILENT_MS = 10_000
 
 export interface CallOptions {
   /** Milliseconds until the call gives up. Default 15,000. */
@@ -74,13 +89,14 @@ export class Proposer implements ApplyListener {
   readonly #env: Env
   readonly #log: Log
   readonly #loop: ApplyLoop
-  readonly #node: string
-  #session: Position = 0
+  readonly #carrier: Carrier
+  readonly #tenure: Tenure
+  readonly #barriers: Barriers
   #number = 0
   #settledBelow = 1
   #staged: Waiting[] = []
   #stagedBytes = 0
-  readonly #sealed: Sealed[] = []
+  #sealed: Sealed[] = []
   #scheduled = false
   /** Entries sealed since the last turn ended: they are flushed together. */
   #sealedThisTurn = 0
@@ -89,40 +105,71 @@ export class Proposer implements ApplyListener {
   #nowMs: number
   #stopped: HoldfastError | undefined
   #closing: HoldfastError | undefined
-  #opened:
-    | { readonly nonce: Bytes; resolve: () => void; reject: (cause: unknown) => void }
-    | undefined
+  /** What `found` and `open` wait for. */
+  #starting: { resolve: () => void; reject: (cause: unknown) => void } | undefined
+  /** Told when nobody waits any more: see `close`. */
+  #quiet: (() => void) | undefined
 
-  /** `node` names this node in its session's entry. */
-  constructor(env: Env, log: Log, loop: ApplyLoop, node: string) {
+  constructor(env: Env, log: Log, loop: ApplyLoop, node: NodeName) {
     this.#env = env
     this.#log = log
     this.#loop = loop
-    this.#node = node
     this.#nowMs = env.clock.monotonicMs()
+    this.#carrier = new Carrier(env, log, loop, (cause) => this.#logClosed(cause))
+    this.#tenure = new Tenure(env, loop, this.#carrier, node)
+    this.#barriers = new Barriers(env, loop, this.#carrier)
     loop.listen(this)
   }
 
   get session(): Position {
-    return this.#session
+    return this.#tenure.session
+  }
+
+  /**
+   * Founds the log, unless somebody else did: the first genesis in it counts, and whose it was does
+   * not matter (S15). Resolves once one was read.
+   */
+  async found(shards: number): Promise<void> {
+    const identity = this.#env.random.bytes(DIGEST_BYTES)
+    const alone = this.#log.durability === 'with-apply'
+    const value: Genesis = { shards, timeMs: this.#env.clock.wallMs(), alone }
+    const frame = encodeControl(identity, { kind: 'genesis', value: { ...value } })
+    const name = `${hex(identity)}.genesis`
+    const parcel = this.#carrier.take({ frame, name, ordered: false })
+    await this.#started()
+    this.#carrier.arrived(parcel)
   }
 
   /** Opens this incarnation's session, and closes those that earlier ones of this node left. */
   async open(): Promise<void> {
-    const left = [...this.#loop.state.sessions.values()].filter((session) => session.open)
-    const nonce = this.#env.random.bytes(DIGEST_BYTES)
-    const opened = new Promise<void>((resolve, reject) => {
-      this.#opened = { nonce, resolve, reject }
-    })
-    const value = { nonce, node: this.#node, timeMs: this.#env.clock.wallMs() }
-    const { identity } = this.#loop.state
-    const frame = encodeControl(identity, { kind: 'open', value })
-    await Promise.all([this.#log.append(frame, hex(nonce)), opened])
-    for (const session of left) {
-      const close = encodeControl(identity, { kind: 'close', session: session.id })
-      await this.#log.append(close, `close-${session.id}`)
-    }
     this.#sweep()
+    this.#tenure.open()
+    await this.#started()
+    // Now the log was read up to our session: what was opened before it is known.
+    const closed = Promise.all(this.#tenure.left().map((session) => this.#tenure.close(session)))
+    const stopped = this.#started()
+    await Promise.race([closed, stopped])
+    this.#starting = undefined
+  }
+
+  /** Resolves when `#starting` does, rejects when the node stops before. */
+  #started(): Promise<void> {
+    if (this.#stopped !== undefined) return Promise.reject(this.#stopped)
+    return new Promise((resolve, reject) => {
+      this.#starting = { resolve, reject }
+    })
+  }
+
+  /**
+   * Resolves with a position reached here that no write acked before this call is above (S6). Rejects
+   * with `LogUnavailable`, `DeadlineExceeded`, `Cancelled`, or as every call does.
+   */
+  barrier(options: CallOptions = NO_OPTIONS): Promise<Position> {
+    const refusal = this.#stopped ?? this.#closing ?? this.#silence(this.#env.clock.monotonicMs())
+    if (refusal !== undefined) return Promise.reject(refusal)
+    const joined = this.#barriers.join(options)
+    this.#schedule()
+    return joined
   }
 
   /** Proposes a transaction. Rejects with a coded error that says whether it was applied (S9). */
@@ -163,27 +210,79 @@ export class Proposer implements ApplyListener {
   }
 
   applied({ position, decision, results }: Applied): void {
-    if (decision.kind === 'opened') {
-      const opened = this.#opened
-      if (opened === undefined || !equalBytes(opened.nonce, decision.nonce)) return
-      this.#opened = undefined
-      this.#session = decision.session
-      opened.resolve()
+    switch (decision.kind) {
+      case 'genesis':
+        this.#starting?.resolve()
+        return
+      case 'opened':
+        if (!this.#tenure.opened(decision.session, decision.nonce)) return
+        this.#starting?.resolve()
+        this.#schedule()
+        return
+      case 'closed':
+        if (this.#tenure.closed(decision.session)) this.#sealAnew()
+        return
+      case 'barrier':
+        if (this.#barriers.read(decision.nonce, position)) this.#schedule()
+        return
+      case 'batch':
+        if (decision.batch.session === this.#tenure.session)
+          this.#readBatch(position, decision, results)
+        return
+      case 'foreign':
+        return
+    }
+  }
+
+  /** A batch of our session was read: of ours, or of one who has our session's name too. */
+  #readBatch(
+    position: Position,
+    decision: BatchDecision,
+    results: ReadonlyMap<number, OpResult>,
+  ): void {
+    const { admission, batch } = decision
+    if (admission === 'forked') {
+      // That closed the session.
+      if (this.#tenure.closed(batch.session)) this.#sealAnew()
       return
     }
-    if (decision.kind !== 'batch' || decision.batch.session !== this.#session) return
-    const sealed = this.#sealed[0]
-    if (sealed === undefined || sealed.number !== decision.batch.number) return
+    const sealed = this.#sealed[batch.number - (this.#sealed[0]?.number ?? 0)]
     // A fate is matched by digest, never by number alone (S3).
-    assert(equalBytes(sealed.digest, decision.batch.digest), 'a number of ours has another digest')
-    assert(
-      decision.admission === 'apply',
-      `batch ${sealed.number} was refused: ${decision.admission}`,
-    )
+    if (sealed === undefined || !equalBytes(sealed.digest, batch.digest)) {
+      if (admission !== 'repeated' && this.#tenure.usable) void this.#tenure.close(batch.session)
+      return
+    }
+    this.#barriers.settle(sealed.readers, position)
+    if (admission === 'gap') this.#carrier.refused(sealed.parcel)
+    if (admission !== 'apply') return
     this.#sealed.shift()
     this.#settledBelow = sealed.number + 1
     this.#settle(sealed, position, decision, results)
+    this.#carrier.arrived(sealed.parcel)
     this.#schedule()
+    this.#checkQuiet()
+  }
+
+  /**
+   * Our session is over, by the log's word: what was applied in it was read before that, and the rest
+   * never will be (S3). It goes before what is staged, into the session that is opened now.
+   */
+  #sealAnew(): void {
+    const sealed = this.#sealed
+    this.#sealed = []
+    const moved: Waiting[] = []
+    for (const { waiting: list, readers, parcel } of sealed) {
+      this.#carrier.arrived(parcel)
+      this.#barriers.waitAgain(readers)
+      for (const waiting of list) if (!waiting.done) moved.push(waiting)
+    }
+    for (const { bytes } of moved) this.#stagedBytes += bytes
+    this.#staged = [...moved, ...this.#staged]
+    this.#number = 0
+    this.#settledBelow = 1
+    this.#sealedThisTurn = 0
+    if (this.#stopped === undefined) this.#tenure.open()
+    this.#checkQuiet()
   }
 
   halted(cause: HoldfastError): void {
@@ -199,11 +298,65 @@ export class Proposer implements ApplyListener {
   async close(): Promise<void> {
     const closed = new HoldfastError('Closed', 'the database was closed')
     this.#closing = closed
+    this.#barriers.stop(closed)
+    if (this.#carrier.resends) await this.#letSettle()
+    else await this.#letFlush()
+    this.#stop(closed, closed)
+  }
+
+  async #letFlush(): Promise<void> {
     while (this.#stopped === undefined && this.#staged.length + this.#sealed.length > 0) {
       this.#flush(true)
       if (this.#sealed.length > 0) await this.#loop.reached(this.#log.last()).catch(ignore)
     }
-    this.#stop(closed, closed)
+  }
+
+  /** Callers settle, at the latest by their deadlines; then the session is closed, if the log hears it. */
+  async #letSettle(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const cancel = this.#env.timers.after(LIMITS.deadlineMs, resolve)
+      this.#quiet = () => {
+        cancel()
+        resolve()
+      }
+      this.#schedule()
+      this.#checkQuiet()
+    })
+    if (this.#stopped === undefined && this.#tenure.usable) {
+      void this.#tenure.close(this.#tenure.session)
+    }
+  }
+
+  /** Tells `close` once nobody waits. */
+  #checkQuiet(): void {
+    if (this.#quiet === undefined) return
+    const waits = ({ done }: Waiting): boolean => !done
+    if (this.#stopped === undefined) {
+      if (this.#staged.some(waits)) return
+      if (this.#sealed.some(({ waiting }) => waiting.some(waits))) return
+    }
+    this.#quiet()
+  }
+
+  /** Why nothing new is taken while the log does not answer. */
+  #silence(nowMs: number): HoldfastError | undefined {
+    const silentMs = this.#carrier.silentMs(nowMs)
+    if (silentMs < SILENT_MS) return undefined
+    const cause = this.#carrier.refusal
+    const code = isHoldfastError(cause, 'LogFull') ? 'LogFull' : 'LogUnavailable'
+    const seconds = Math.floor(silentMs / 1_000)
+    return new HoldfastError(code, `the log has taken nothing for ${seconds} s`, {
+      cause,
+      details: { seconds },
+    })
+  }
+
+  #logClosed(cause: unknown): void {
+    // A local log refuses only when it is closed; the fate is then never read.
+    this.#stop(
+      new HoldfastError('OutcomeUnknown', 'the log refused an entry', { cause }),
+      new HoldfastError('Closed', 'the log refused an entry', { cause }),
+    )
   }
 
   #stage(
@@ -214,13 +367,13 @@ export class Proposer implements ApplyListener {
     settle: Waiting['settle'],
     fail: Waiting['fail'],
   ): void {
-    const refusal = this.#stopped ?? this.#closing
+    // Once a group: a clock that stood still while the process was busy would cut the deadline short.
+    if (this.#staged.length === 0) this.#nowMs = this.#env.clock.monotonicMs()
+    const refusal = this.#stopped ?? this.#closing ?? this.#silence(this.#nowMs)
     if (refusal !== undefined) {
       fail(refusal)
       return
     }
-    // Once a group: a clock that stood still while the process was busy would cut the deadline short.
-    if (this.#staged.length === 0) this.#nowMs = this.#env.clock.monotonicMs()
     if (this.#stagedBytes > LIMITS.stagedBytes) {
       fail(
         new HoldfastError(
@@ -279,18 +432,20 @@ export class Proposer implements ApplyListener {
   /** Has what is staged sealed at the end of this turn, if it may be. */
   #schedule(): void {
     if (this.#scheduled) return
-    if (this.#staged.length === 0 && this.#sealedThisTurn === 0) return
+    if (this.#staged.length === 0 && this.#sealedThisTurn === 0 && !this.#barriers.wanted) return
     this.#scheduled = true
     this.#env.timers.soon(() => {
       this.#scheduled = false
       this.#flush(true)
       this.#sealedThisTurn = 0
+      // Whom no write took along (S6).
+      if (this.#barriers.wanted && this.#stopped === undefined) this.#barriers.send()
     })
   }
 
   /** Seals what is staged: full entries, and the rest when `partial` and nothing else is on its way. */
   #flush(partial: boolean): void {
-    while (this.#staged.length > 0 && this.#stopped === undefined) {
+    while (this.#staged.length > 0 && this.#stopped === undefined && this.#tenure.usable) {
       if (this.#sealed.length >= INFLIGHT_MAX) return
       const full = this.#stagedBytes >= LIMITS.entryTargetBytes
       const alone = this.#sealed.length <= this.#sealedThisTurn
@@ -309,7 +464,7 @@ export class Proposer implements ApplyListener {
       if (transaction !== undefined) transactions.push(transaction)
     const command = waiting[0]?.command
     const { frame, digest } = encodeBatch(state.identity, {
-      session: this.#session,
+      session: this.#tenure.session,
       number,
       settledBelow: this.#settledBelow,
       carried: state,
@@ -318,17 +473,11 @@ export class Proposer implements ApplyListener {
       commands: command === undefined ? [] : [commandValue(command)],
       transactions,
     })
-    this.#sealed.push({ number, digest, waiting })
+    const readers = this.#barriers.board()
+    const name = `${hex(state.identity)}.${this.#tenure.session}.${number}.${hex(digest)}`
+    const parcel = this.#carrier.take({ frame, name, ordered: true })
+    this.#sealed.push({ number, digest, waiting, readers, parcel })
     this.#sealedThisTurn++
-    this.#log
-      .append(frame, `${this.#session}.${number}.${hex(digest)}.1`)
-      .catch((cause: unknown) => {
-        // The local log refuses only when it is closed; the fate is then never read.
-        this.#stop(
-          new HoldfastError('OutcomeUnknown', 'the log refused an entry', { cause }),
-          new HoldfastError('Closed', 'the log refused an entry', { cause }),
-        )
-      })
   }
 
   /** The next entry's callers: transactions up to the target, or one command alone. */
@@ -362,7 +511,7 @@ export class Proposer implements ApplyListener {
   #settle(
     sealed: Sealed,
     position: Position,
-    decision: Extract<Applied['decision'], { kind: 'batch' }>,
+    decision: BatchDecision,
     results: ReadonlyMap<number, OpResult>,
   ): void {
     let ordinal = 0
@@ -406,6 +555,8 @@ export class Proposer implements ApplyListener {
         }
       }
     }
+    this.#barriers.sweep(now)
+    this.#checkQuiet()
     if (this.#stopped !== undefined) return
     this.#cancelSweep = this.#env.timers.after(SWEEP_MS, () => this.#sweep(), 'background')
   }
@@ -420,11 +571,20 @@ export class Proposer implements ApplyListener {
     if (this.#stopped !== undefined) return
     this.#stopped = unsent
     this.#cancelSweep()
-    this.#opened?.reject(unsent)
+    this.#carrier.stop()
+    this.#barriers.stop(unsent)
+    this.#starting?.reject(unsent)
+    // What a log that others read was given may be applied yet, whatever happened here (S9).
+    const told = this.#carrier.resends
+      ? new HoldfastError('OutcomeUnknown', 'the node stopped before the outcome was known', {
+          cause: sent,
+        })
+      : sent
     for (const { waiting: list } of this.#sealed.splice(0)) {
-      for (const waiting of list) if (!waiting.done) this.#fail(waiting, sent)
+      for (const waiting of list) if (!waiting.done) this.#fail(waiting, told)
     }
     for (const waiting of this.#staged.splice(0)) if (!waiting.done) this.#fail(waiting, unsent)
+    this.#quiet?.()
   }
 }
 

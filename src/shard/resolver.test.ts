@@ -112,7 +112,7 @@ function run(history: readonly ModelTransaction[][], size?: WindowSize): Judged[
     for (const one of entry) {
       const real = placed(one, position)
       const transaction = transactionOf(real)
-      const verdict = judge(transaction, window, 0)
+      const verdict = judge(transaction, window)
       if (verdict === 'committed') {
         judged.push({ verdict, model: model.decide(position, real) })
         enter(transaction, window, position)
@@ -136,7 +136,7 @@ describe('the resolver beside its model', () => {
           for (const one of entry) {
             const real = placed(one, i + 1)
             const transaction = transactionOf(real)
-            const verdict = judge(transaction, window, 0)
+            const verdict = judge(transaction, window)
             const commits = model.decide(i + 1, real)
             expect(verdict).toBe(commits ? 'committed' : 'conflict')
             if (commits) enter(transaction, window, i + 1)
@@ -187,8 +187,8 @@ describe('the resolver beside its model', () => {
         for (const [i, entry] of history.entries()) {
           for (const one of entry) {
             const transaction = transactionOf(placed(one, i + 1))
-            const judged = judge(transaction, small, 0)
-            const whole = judge(transaction, large, 0)
+            const judged = judge(transaction, small)
+            const whole = judge(transaction, large)
             if (judged !== 'stale') expect(judged).toBe(whole)
             if (judged === 'committed') {
               enter(transaction, small, i + 1)
@@ -209,19 +209,19 @@ describe('verdicts', () => {
   const write = (readAt: number): Transaction =>
     transactionOf({ reads: [], writes: [{ table: 1, key, adds: [], readAt }] })
 
-  it('are stale for what was read before the session', () => {
-    const window = new Window(0)
-    expect(judge(write(4), window, 5)).toBe('stale')
-    expect(judge(write(5), window, 5)).toBe('committed')
-    expect(judge(write(-1), window, 5)).toBe('committed')
+  it('are stale for what was read before the window', () => {
+    const window = new Window(5)
+    expect(judge(write(4), window)).toBe('stale')
+    expect(judge(write(5), window)).toBe('committed')
+    expect(judge(write(-1), window)).toBe('committed')
   })
 
   it('see an earlier transaction of the same entry', () => {
     const window = new Window(0)
-    expect(judge(write(6), window, 0)).toBe('committed')
+    expect(judge(write(6), window)).toBe('committed')
     enter(write(6), window, 7)
-    expect(judge(write(6), window, 0)).toBe('conflict')
-    expect(judge(write(-1), window, 0)).toBe('committed')
+    expect(judge(write(6), window)).toBe('conflict')
+    expect(judge(write(-1), window)).toBe('committed')
   })
 
   it('take the lowest of several positions of a range', () => {
@@ -233,8 +233,8 @@ describe('verdicts', () => {
       guard: undefined,
       ops: [],
     })
-    expect(judge(range([5, 9]), window, 0)).toBe('committed')
-    expect(judge(range([9, 4]), window, 0)).toBe('conflict')
+    expect(judge(range([5, 9]), window)).toBe('committed')
+    expect(judge(range([9, 4]), window)).toBe('conflict')
   })
 })
 

@@ -6,7 +6,7 @@ import { admit, applied, close, newSession, readSession, writeSession } from './
 const digest = (tag: number): Bytes => new Uint8Array(16).fill(tag)
 
 function after(...numbers: number[]): ReturnType<typeof newSession> {
-  const session = newSession(10)
+  const session = newSession(10, digest(7), digest(8))
   for (const number of numbers)
     applied(session, { number, digest: digest(number), verdicts: EMPTY }, 1)
   return session
@@ -47,7 +47,7 @@ describe('a session', () => {
     const sent = fc.record({ number: fc.integer({ min: 1, max: 6 }), tag: fc.nat({ max: 2 }) })
     fc.assert(
       fc.property(fc.array(sent, { maxLength: 40 }), (list) => {
-        let session = newSession(3)
+        let session = newSession(3, digest(7), digest(8))
         const bound = new Map<number, number>()
         for (const { number, tag } of list) {
           const verdict = admit(session, number, digest(tag))

@@ -28,6 +28,10 @@ export interface Fate {
 
 export interface Session {
   readonly id: Position
+  /** The node that opened it: only that one's next incarnation closes it unasked. */
+  readonly node: Bytes
+  /** Drawn for this opening: the entry that opens it may come twice. */
+  readonly nonce: Bytes
   open: boolean
   /** The number applied last; 0 at first. */
   number: number
@@ -46,8 +50,8 @@ export interface Session {
  */
 export type Admission = 'apply' | 'repeated' | 'gap' | 'closed' | 'forked'
 
-export function newSession(id: Position): Session {
-  return { id, open: true, number: 0, fates: [], closedAt: 0 }
+export function newSession(id: Position, node: Bytes, nonce: Bytes): Session {
+  return { id, node, nonce, open: true, number: 0, fates: [], closedAt: 0 }
 }
 
 /** Whether the batch is to be applied. Changes nothing; a `forked` one is for `close`. */
@@ -79,6 +83,8 @@ export function close(session: Session, position: Position): void {
 
 export function writeSession(writer: ByteWriter, session: Session): void {
   writer.varint(session.id)
+  writer.blob(session.node)
+  writer.bytes(session.nonce)
   writer.u8(session.open ? 1 : 0)
   writer.varint(session.number)
   writer.varint(session.closedAt)
@@ -91,7 +97,9 @@ export function writeSession(writer: ByteWriter, session: Session): void {
 }
 
 export function readSession(reader: ByteReader): Session {
-  const session = newSession(reader.varint())
+  const id = reader.varint()
+  const node = copyBytes(reader.blob())
+  const session = newSession(id, node, copyBytes(reader.view(DIGEST_BYTES)))
   session.open = reader.u8() === 1
   session.number = reader.varint()
   session.closedAt = reader.varint()

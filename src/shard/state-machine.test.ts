@@ -24,10 +24,13 @@ import { Window } from './window.ts'
 
 const IDENTITY = new Uint8Array(16).fill(3)
 const NONCE = new Uint8Array(16).fill(5)
-const GENESIS = encodeControl(IDENTITY, { kind: 'genesis', value: { shards: 4, timeMs: 100 } })
+const GENESIS = encodeControl(IDENTITY, {
+  kind: 'genesis',
+  value: { shards: 4, timeMs: 100, alone: false },
+})
 const OPEN = encodeControl(IDENTITY, {
   kind: 'open',
-  value: { nonce: NONCE, node: 'n', timeMs: 5 },
+  value: { nonce: NONCE, node: IDENTITY, incarnation: NONCE, timeMs: 5 },
 })
 /** A frame as another process has it. */
 const received = (frame: Bytes): Bytes => Uint8Array.from(frame)
@@ -97,7 +100,10 @@ describe('the first entries', () => {
     expect(machine.next(GENESIS).kind).toBe('genesis')
     expect(hex(machine.state.identity)).toBe(hex(IDENTITY))
     expect(machine.state.shards).toBe(4)
-    const other = encodeControl(NONCE, { kind: 'genesis', value: { shards: 9, timeMs: 1 } })
+    const other = encodeControl(NONCE, {
+      kind: 'genesis',
+      value: { shards: 9, timeMs: 1, alone: false },
+    })
     expect(machine.next(other).kind).toBe('foreign')
     expect(machine.next(GENESIS).kind).toBe('foreign')
     expect(machine.state.shards).toBe(4)

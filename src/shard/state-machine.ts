@@ -19,8 +19,18 @@ import type { Window } from './window.ts'
 const SESSION_RETIRES_AFTER = 65_536
 
 export interface Genesis {
-  readonly identity: Bytes
   readonly shards: number
+  readonly timeMs: number
+  /** One node writes this log: an embedded database's. */
+  readonly alone: boolean
+}
+
+/** What the entry that opens a session says. */
+export interface Opening {
+  readonly nonce: Bytes
+  /** The node's own, for ever, and this incarnation's of it. */
+  readonly node: Bytes
+  readonly incarnation: Bytes
   readonly timeMs: number
 }
 
@@ -30,6 +40,7 @@ export type Decision =
   | { readonly kind: 'genesis' }
   | { readonly kind: 'opened'; readonly session: Position; readonly nonce: Bytes }
   | { readonly kind: 'closed'; readonly session: Position }
+  | { readonly kind: 'barrier'; readonly nonce: Bytes }
   | {
       readonly kind: 'batch'
       readonly batch: Batch
@@ -60,9 +71,12 @@ export function decide(
     entry === undefined
       ? ({ kind: 'foreign' } as const)
       : decideEntry(state, window, position, entry, frame)
+  if (decision.kind === 'foreign') state.foreign++
   state.position = position
+  state.windowFloor = window.floor
   state.entryChain = digest(state.entryChain, frame)
   state.decisionChain = digest(state.decisionChain, decisionBytes(decision))
+  state.recent.add(position, state.entryChain, state.decisionChain)
   retire(state, position)
   return decision
 }
@@ -80,17 +94,16 @@ function decideEntry(
     state.identity = copyBytes(frameIdentity(frame) ?? state.identity)
     state.shards = value.shards
     state.timeMs = value.timeMs
+    state.alone = value.alone
     return { kind: 'genesis' }
   }
   // Before its genesis a log has no identity: nothing in it counts (S15).
   if (state.shards === 0) return { kind: 'foreign' }
   switch (entry.kind) {
-    case 'open': {
-      const value = entry.value as unknown as { nonce: Bytes; timeMs: number }
-      state.sessions.set(position, newSession(position))
-      state.timeMs = Math.max(state.timeMs, value.timeMs)
-      return { kind: 'opened', session: position, nonce: value.nonce }
-    }
+    case 'open':
+      return open(state, window, position, entry.value as unknown as Opening)
+    case 'barrier':
+      return { kind: 'barrier', nonce: entry.nonce }
     case 'close': {
       const session = state.sessions.get(entry.session)
       if (session?.open === true) close(session, position)
@@ -99,6 +112,19 @@ function decideEntry(
     case 'batch':
       return decideBatch(state, window, position, entry)
   }
+}
+
+function open(state: LogState, window: Window, position: Position, value: Opening): Decision {
+  const { node, nonce } = value
+  for (const known of state.sessions.values()) {
+    // The same entry once more: it opened what it opened.
+    if (equalBytes(known.nonce, nonce)) return { kind: 'opened', session: known.id, nonce }
+  }
+  state.sessions.set(position, newSession(position, copyBytes(node), copyBytes(nonce)))
+  state.timeMs = Math.max(state.timeMs, value.timeMs)
+  // Nobody is left who read before this: the one node that writes here started anew.
+  if (state.alone) window.clear(position)
+  return { kind: 'opened', session: position, nonce }
 }
 
 function decideBatch(state: LogState, window: Window, position: Position, batch: Batch): Decision {
@@ -112,9 +138,7 @@ function decideBatch(state: LogState, window: Window, position: Position, batch:
   state.timeMs = Math.max(state.timeMs, batch.timeMs)
   const verdicts: Verdict[] = []
   for (const transaction of batch.transactions) {
-    const verdict = isCurrent(state, transaction.ops)
-      ? judge(transaction, window, session.id)
-      : 'definition'
+    const verdict = isCurrent(state, transaction.ops) ? judge(transaction, window) : 'definition'
     if (verdict === 'committed') enter(transaction, window, position)
     verdicts.push(verdict)
   }
@@ -150,11 +174,7 @@ function checkCarried(state: LogState, position: Position, batch: Batch): void {
       `entry ${position} carries position ${carried.position}: the log went back`,
     )
   }
-  if (carried.position !== state.position) return
-  if (
-    !equalBytes(carried.entryChain, state.entryChain) ||
-    !equalBytes(carried.decisionChain, state.decisionChain)
-  ) {
+  if (state.recent.disagrees(carried)) {
     throw new HoldfastError(
       'EntryCorrupt',
       `at position ${carried.position} another node has another history`,
@@ -194,7 +214,14 @@ export function decodeVerdicts(bytes: Bytes): Verdict[] {
 }
 
 const ADMISSIONS: readonly Admission[] = ['apply', 'repeated', 'gap', 'closed', 'forked']
-const DECISIONS: readonly Decision['kind'][] = ['foreign', 'genesis', 'opened', 'closed', 'batch']
+const DECISIONS: readonly Decision['kind'][] = [
+  'foreign',
+  'genesis',
+  'opened',
+  'closed',
+  'batch',
+  'barrier',
+]
 
 /** A decision as the bytes that the decision chain folds. */
 function decisionBytes(decision: Decision): Bytes {

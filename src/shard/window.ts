@@ -10,6 +10,7 @@
  *   latest    (hi, lo) -> position                              open addressing, for points
  */
 import type { Bytes } from '../core/bytes.ts'
+import { startDigest } from '../core/hash.ts'
 import type { Position } from '../log/log.ts'
 
 export interface WindowSize {
@@ -63,6 +64,36 @@ export class Window {
   resize(size: WindowSize): void {
     this.#size = size
     this.#evict()
+  }
+
+  /** Forgets everything: no read from before `floor` is ever judged again. */
+  clear(floor: Position): void {
+    this.#floor = floor
+    this.#entries = []
+    this.#head = 0
+    this.#writes = 0
+    this.#open = undefined
+    this.#tables.clear()
+    this.#rehash()
+  }
+
+  /** Of all that a decision could depend on: alike on nodes that decide alike. */
+  fingerprint(): Bytes {
+    const running = startDigest()
+    const positions: number[] = [this.#floor, this.#size.entries, this.#size.writes]
+    for (const { position, words, count } of this.#entries.slice(this.#head)) {
+      positions.push(position, count)
+      running.update(new Uint8Array(words.buffer, words.byteOffset, count * WORDS * 4))
+    }
+    const points: [number, number, Position][] = []
+    for (const [slot, at] of this.#at.entries()) {
+      if (at > this.#floor) points.push([this.#hi[slot] as number, this.#lo[slot] as number, at])
+    }
+    points.sort((a, b) => a[0] - b[0] || a[1] - b[1])
+    const tables = [...this.#tables].filter(([, at]) => at > this.#floor)
+    tables.sort((a, b) => a[0] - b[0])
+    running.update(Buffer.from(JSON.stringify([positions, points, tables])))
+    return running.finish()
   }
 
   /** The position of the latest write to the key that (hi, lo) stands for, 0 when none is known. */

@@ -1,9 +1,9 @@
 /** What every Store owes its callers (store.ts), as tests. */
 import fc from 'fast-check'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it as vitestIt } from 'vitest'
 import { compareBytes, copyBytes, hex, type Bytes } from '../core/bytes.ts'
 import { isHoldfastError } from '../core/errors.ts'
-import { turn } from '../core/env.ts'
+import { turn, type Env } from '../core/env.ts'
 import { LIMITS } from '../core/limits.ts'
 import { systemEnv } from '../core/system-env.ts'
 import { StoreBatch, type Store, type StoreReader, type StoreSnapshot } from './store.ts'
@@ -28,29 +28,48 @@ export interface OpenedStore {
 
 export type OpenStore = () => Promise<OpenedStore>
 
-/** Opens stores and closes them after each test. */
-type Use = () => Promise<Store>
-
-export function storeContract(name: string, open: OpenStore): void {
-  const opened: Store[] = []
-  const use: Use = async () => {
-    const { store } = await open()
-    opened.push(store)
-    return store
-  }
-  afterEach(async () => {
-    for (const store of opened.splice(0)) await store.close()
-  })
-  describe(`${name}: reads and writes`, () => readsAndWrites(use))
-  describe(`${name}: ranges`, () => ranges(use))
-  describe(`${name}: borrowed bytes`, () => borrowedBytes(use))
-  describe(`${name}: batches`, () => batches(use))
-  describe(`${name}: snapshots`, () => snapshots(use))
-  describe(`${name}: against a plain map`, () => differential(use))
-  describe(`${name}: closing`, () => closing(use, open))
+/** Where the stores live: the real world, or one whose time has to be let pass. */
+export interface StoreWorld {
+  readonly env: Env
+  /** Lets time pass until `done` settles. */
+  readonly run: <T>(done: Promise<T>) => Promise<T>
 }
 
-function readsAndWrites(use: Use): void {
+const REAL: StoreWorld = { env: systemEnv, run: (done) => done }
+
+interface Suite {
+  readonly world: StoreWorld
+  /** A test whose time passes. */
+  readonly it: (name: string, test: () => Promise<void>) => void
+  /** Opens a store that is closed after the test. */
+  readonly use: () => Promise<Store>
+}
+
+export function storeContract(name: string, open: OpenStore, world: StoreWorld = REAL): void {
+  const opened: Store[] = []
+  const suite: Suite = {
+    world,
+    // oxlint-disable-next-line vitest/valid-title, vitest/expect-expect -- the suite gives both
+    it: (promise, test) => vitestIt(promise, () => world.run(test())),
+    use: async () => {
+      const { store } = await open()
+      opened.push(store)
+      return store
+    },
+  }
+  afterEach(async () => {
+    for (const store of opened.splice(0)) await world.run(store.close())
+  })
+  describe(`${name}: reads and writes`, () => readsAndWrites(suite))
+  describe(`${name}: ranges`, () => ranges(suite))
+  describe(`${name}: borrowed bytes`, () => borrowedBytes(suite))
+  describe(`${name}: batches`, () => batches(suite))
+  describe(`${name}: snapshots`, () => snapshots(suite))
+  describe(`${name}: against a plain map`, () => differential(suite))
+  describe(`${name}: closing`, () => closing(suite, open))
+}
+
+function readsAndWrites({ it, use }: Suite): void {
   it('gives back what was put, of every size', async () => {
     const store = await use()
     const sizes = [0, 1, 2_000, 4_096, 16_384, 32_768, 300_000]
@@ -127,7 +146,7 @@ function readsAndWrites(use: Use): void {
   })
 }
 
-function ranges(use: Use): void {
+function ranges({ it, use }: Suite): void {
   const keys = [
     '\x00',
     '\x00\x00',
@@ -208,7 +227,7 @@ function ranges(use: Use): void {
   })
 }
 
-function borrowedBytes(use: Use): void {
+function borrowedBytes({ it, use }: Suite): void {
   it('hold until the next call, and a copy for ever', async () => {
     const store = await use()
     const pairs = Array.from({ length: 200 }, (_, i): [Bytes, Bytes] => [
@@ -250,7 +269,7 @@ function borrowedBytes(use: Use): void {
   })
 }
 
-function batches(use: Use): void {
+function batches({ world, it, use }: Suite): void {
   it('apply the last operation of a key', async () => {
     const store = await use()
     const [a, b, c] = [bytesOf('a'), bytesOf('b'), bytesOf('c')]
@@ -324,7 +343,7 @@ function batches(use: Use): void {
       expect(seen).toBeGreaterThanOrEqual(last)
       last = seen
       expect(values.length).toBe(last >= 0 ? keys.length : 0)
-      await turn(systemEnv)
+      await turn(world.env)
     }
     await writing
     expect(new Set(valuesOf(store))).toEqual(new Set(['19']))
@@ -356,7 +375,7 @@ function valuesOf(reader: StoreReader): string[] {
   return values
 }
 
-function snapshots(use: Use): void {
+function snapshots({ it, use }: Suite): void {
   it('do not move, several at once, whatever is written', async () => {
     const store = await use()
     const model = new Map<string, Bytes>()
@@ -454,13 +473,14 @@ const rangeArbitrary = fc.record({
   limit: fc.option(fc.nat(10), { nil: undefined }),
 })
 
-function differential(use: Use): void {
-  it('gives the same answers for thousands of random operations', async () => {
+function differential({ world, use }: Suite): void {
+  vitestIt('gives the same answers for thousands of random operations', async () => {
     const step = fc.record({
       batches: fc.array(batchArbitrary, { minLength: 1, maxLength: 3 }),
       ranges: fc.array(rangeArbitrary, { maxLength: 4 }),
       gets: fc.array(keyArbitrary, { maxLength: 4 }),
     })
+    // fast-check itself takes real time to tell of a failure.
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 12 }), async (steps) => {
         const store = await use()
@@ -470,21 +490,21 @@ function differential(use: Use): void {
             if (value === undefined) model.delete(textOf(key))
             else model.set(textOf(key), value)
           }
-          await Promise.all(batches.map((pairs) => store.write(batchOf(pairs))))
+          await world.run(Promise.all(batches.map((pairs) => store.write(batchOf(pairs)))))
           expect(store.stats().keys).toBe(model.size)
           for (const range of [{}, ...ranges]) {
             expect(collect(store, range)).toEqual(rangeOf(model, range))
           }
           for (const key of gets) expect(get(store, key)).toBe(show(model.get(textOf(key))))
         }
-        await store.close()
+        await world.run(store.close())
       }),
       { numRuns: 40 },
     )
   })
 }
 
-function closing(use: Use, open: OpenStore): void {
+function closing({ it, use }: Suite, open: OpenStore): void {
   it('makes every later call fail with Closed', async () => {
     const store = await use()
     const snapshot = store.snapshot()

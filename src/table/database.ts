@@ -1,6 +1,6 @@
 /** The database handle: tables by name, transactions, feeds, definitions, statistics. */
 import { hex } from '../core/bytes.ts'
-import { HoldfastError, isHoldfastError } from '../core/errors.ts'
+import { HoldfastError } from '../core/errors.ts'
 import type { Key } from '../core/key-codec.ts'
 import type { Value } from '../core/value-codec.ts'
 import { edgeEntry } from '../log/entry-store.ts'
@@ -17,6 +17,7 @@ import type {
   TransactionTable,
   TransactOptions,
 } from './handles.ts'
+import { Problems, type BackgroundProblem } from './problems.ts'
 import {
   checkName,
   strong,
@@ -92,7 +93,10 @@ export interface DatabaseCalls<T extends TableDefinitions> {
    * @throws HoldfastError `Conflict` at the deadline; and whatever `run` throws
    */
   transact<R>(run: (tx: Transaction<T>) => Promise<R> | R, options?: TransactOptions): Promise<R>
-  /** Resolves when indexes are built and rows are of their newest version. Throws `SchemaConflict`. */
+  /**
+   * Resolves when indexes are built and rows are of their newest version. Work that has failed
+   * before the call is tried again by it. Throws `SchemaConflict`, and what else the work fails with.
+   */
   ready(): Promise<void>
   /** Declares a table while the database is open, or changes it. Resolves when it is ready. */
   define<D extends AnyDefinition>(name: string, definition: D): Promise<HandleOf<D>>
@@ -119,8 +123,18 @@ export interface DatabaseParts {
   readonly dir: string | undefined
   /** Told about work on rows that a changed definition needs. */
   readonly onProgress: ((progress: SchemaProgress) => void) | undefined
+  /** Told about background work that failed. */
+  readonly onProblem?: ((problem: BackgroundProblem) => void) | undefined
   /** Called once the node is closed. */
   readonly release: () => Promise<void>
+}
+
+/** Work on a table's rows that goes on in the background. */
+interface TableWork {
+  readonly definition: AnyDefinition
+  /** Rejects when it failed. */
+  readonly done: Promise<void>
+  failed: boolean
 }
 
 /** Tables of at most this many rows have their work done before `open` resolves. */
@@ -151,7 +165,9 @@ class DatabaseHandle {
   readonly #snapshots: Snapshots
   readonly #transactor: Transactor
   readonly #expiry: Expiry
-  #work: Promise<void> = Promise.resolve()
+  readonly #problems: Problems
+  /** Work in the background that declared tables need, by their names. */
+  readonly #work = new Map<string, TableWork>()
   #closing: Promise<void> | undefined
 
   constructor(parts: DatabaseParts) {
@@ -160,8 +176,9 @@ class DatabaseHandle {
     this.#parts = parts
     this.#node = node
     this.#snapshots = new Snapshots(node.env, node.store)
-    this.#transactor = new Transactor(node)
-    this.#expiry = new Expiry(node, this.#transactor, () => this.#cores())
+    this.#transactor = new Transactor(node, this.#snapshots)
+    this.#problems = new Problems(node.env, parts.onProblem)
+    this.#expiry = new Expiry(node, this.#transactor, this.#problems, () => this.#cores())
   }
 
   get identity(): string {
@@ -202,20 +219,46 @@ class DatabaseHandle {
 
   async #declare(name: string, definition: AnyDefinition): Promise<void> {
     checkName('table', name)
-    const hasWork = await declareTable(this.#node, name, definition)
-    const handle = this.#handle(name, { schema: definition.schema, migrate: definition.migrate })
+    const { schema, migrate, version } = definition
+    const known = this.#handles.get(name)?.core
+    if (known !== undefined && version > known.definition.rowVersion) {
+      known.announce({ schema, migrate }, version)
+    }
+    const hasWork = await declareTable(this.#node, name, definition).finally(() =>
+      known?.withdraw(),
+    )
+    const handle = this.#handle(name, { schema, migrate })
     Object.defineProperty(this, name, { value: handle, enumerable: true, configurable: true })
+    // What an earlier declaration left undone is part of this one's work.
+    this.#work.delete(name)
+    this.#problems.settled('schema', name)
     if (!hasWork) return
     const { id } = handle.core.definition
     const work = finishTable(handle.core, (progress) => this.#parts.onProgress?.(progress))
-    if (storedTotal(this.#node.store, id, this.#node.shards).rows <= WAITED_ROWS) {
-      await work
-      return
+    if (storedTotal(this.#node.store, id, this.#node.shards).rows <= WAITED_ROWS) await work
+    else this.#inBackground(name, definition, work)
+  }
+
+  /** Lets work go on behind the call that began it; `ready` waits for it. */
+  #inBackground(name: string, definition: AnyDefinition, running: Promise<void>): TableWork {
+    const work: TableWork = {
+      definition,
+      done: running.then(
+        () => {
+          if (this.#work.get(name) === work) this.#work.delete(name)
+        },
+        (cause: unknown) => {
+          work.failed = true
+          if (this.#work.get(name) === work) this.#problems.failed('schema', name, cause)
+          throw cause
+        },
+      ),
+      failed: false,
     }
-    const before = this.#work
-    this.#work = Promise.all([before, work]).then(() => undefined)
-    // Whoever calls `ready` is told; a database that is closed meanwhile goes on when it is opened.
-    this.#work.catch(() => undefined)
+    // Told to `ready` and to `onProblem`; a database that is closed meanwhile goes on when opened.
+    work.done.catch(() => undefined)
+    this.#work.set(name, work)
+    return work
   }
 
   async define(name: string, definition: AnyDefinition): Promise<StrongTableHandle> {
@@ -223,12 +266,26 @@ class DatabaseHandle {
       throw new HoldfastError('InvalidSchema', `a table cannot be named ${name}`)
     }
     await this.#declare(name, definition)
-    await this.ready()
+    await this.#work.get(name)?.done
     return this.table(name)
   }
 
   async ready(): Promise<void> {
-    await this.#work
+    const works = [...this.#work].map(([name, work]) =>
+      work.failed ? this.#retry(name, work.definition) : work,
+    )
+    await Promise.all(works.map(({ done }) => done))
+  }
+
+  /** Declares the table again: whatever of it is not there is made, and tried on the rows anew. */
+  #retry(name: string, definition: AnyDefinition): TableWork {
+    const run = async (): Promise<void> => {
+      if (await declareTable(this.#node, name, definition)) {
+        await finishTable(this.table(name).core, (progress) => this.#parts.onProgress?.(progress))
+      }
+      this.#problems.settled('schema', name)
+    }
+    return this.#inBackground(name, definition, run())
   }
 
   async drop(name: string): Promise<void> {
@@ -236,6 +293,9 @@ class DatabaseHandle {
     const { position } = await this.#node.proposer.command({ type: 'drop', table: id })
     await this.#node.reached(position)
     this.#handles.delete(name)
+    this.#work.delete(name)
+    this.#problems.settled('schema', name)
+    this.#problems.settled('expiry', name)
     Reflect.deleteProperty(this, name)
     await this.#node.janitor.run()
   }
@@ -278,11 +338,16 @@ class DatabaseHandle {
       dir: this.dir,
       identity: this.identity,
       position: node.loop.flushed,
-      oldestPosition: edgeEntry(node.store, 'oldest'),
+      oldestPosition: Math.max(node.loop.state.trimmed, edgeEntry(node.store, 'oldest')),
       shards: node.shards,
       durability: durabilityOf(node),
       bytes: node.store.stats().bytes,
       tables: tables.sort((a, b) => (a.name < b.name ? -1 : 1)),
+      problems: this.#problems.list().map(({ work, table, cause }) => ({
+        work,
+        table,
+        reason: cause instanceof Error ? cause.message : String(cause),
+      })),
     }
   }
 
@@ -297,8 +362,9 @@ class DatabaseHandle {
   }
 
   async upkeep(): Promise<void> {
-    await this.#expiry.run(true)
+    const failures = await this.#expiry.run(true)
     await this.#node.janitor.run()
+    if (failures.length > 0) throw failures[0]
   }
 
   close(): Promise<void> {
@@ -311,9 +377,8 @@ class DatabaseHandle {
     this.#expiry.stop()
     this.#snapshots.close()
     await this.#node.close()
-    await this.#work.catch((cause: unknown) => {
-      if (!isHoldfastError(cause)) throw cause
-    })
+    // What failed was told where it failed.
+    await Promise.allSettled([...this.#work.values()].map(({ done }) => done))
     await this.#parts.release()
   }
 
@@ -352,6 +417,7 @@ class DatabaseHandle {
 }
 
 function transactionTable(transaction: StrongTransaction, core: TableCore): object {
+  const call = <T>(run: () => T): Promise<T> => transaction.call(run)
   const modify = (key: Key, modification: Modification, options?: { create?: unknown }): void => {
     const create = options?.create
     transaction.modify(
@@ -363,17 +429,16 @@ function transactionTable(transaction: StrongTransaction, core: TableCore): obje
     )
   }
   return {
-    get: async (key: Key) => transaction.get(core, key),
-    getMany: async (keys: readonly Key[]) => keys.map((key) => transaction.get(core, key)),
-    has: async (key: Key) => transaction.get(core, key) !== undefined,
+    get: (key: Key) => call(() => transaction.get(core, key)),
+    getMany: (keys: readonly Key[]) => call(() => keys.map((key) => transaction.get(core, key))),
+    has: (key: Key) => call(() => transaction.get(core, key) !== undefined),
     query: (query: LooseQuery = {}) => new TransactionRows(transaction, core, query),
-    count: async (query: LooseQuery = {}) =>
-      (await new TransactionRows(transaction, core, query).toArray()).length,
-    insert: async (row: unknown) => transaction.put(core, row, 'absent'),
-    put: async (row: unknown) => transaction.put(core, row, 'any'),
-    update: async (key: Key, change: (row: Record<string, unknown>) => unknown) =>
-      transaction.update(core, key, change),
-    delete: async (key: Key) => transaction.delete(core, key),
+    count: (query: LooseQuery = {}) => new TransactionRows(transaction, core, query).count(),
+    insert: (row: unknown) => call(() => transaction.put(core, row, 'absent')),
+    put: (row: unknown) => call(() => transaction.put(core, row, 'any')),
+    update: (key: Key, change: (row: Record<string, unknown>) => unknown) =>
+      call(() => transaction.update(core, key, change)),
+    delete: (key: Key) => call(() => transaction.delete(core, key)),
     increment: (key: Key, amounts: never, options?: never) =>
       modify(key, { increment: amounts }, options),
     decrement: (key: Key, amounts: Record<string, number | bigint>, options?: never) =>

@@ -4,7 +4,7 @@
  */
 import { afterPrefix, copyBytes, type Bytes } from '../core/bytes.ts'
 import type { Cancel } from '../core/env.ts'
-import { HoldfastError, isHoldfastError } from '../core/errors.ts'
+import { isHoldfastError } from '../core/errors.ts'
 import { IDEMPOTENCY_DEFINITION, IDEMPOTENCY_TABLE, keyOfRow } from '../shard/definitions.ts'
 import { ROW_KEY_AT, ROW_SPACE, tablePrefix } from '../shard/layout.ts'
 import type { Node } from '../shard/node.ts'
@@ -14,6 +14,7 @@ import { IDEMPOTENCY_KEPT_MS } from './strong/idempotency.ts'
 import { planWalk, readSlice } from './strong/query.ts'
 import type { TableCore } from './strong/table-core.ts'
 import type { Transactor } from './strong/transactor.ts'
+import type { Problems } from './problems.ts'
 import { TTL_INDEX } from './schema.ts'
 
 const ROUND_MS = 1_000
@@ -25,31 +26,32 @@ export class Expiry {
   readonly #node: Node
   readonly #transactor: Transactor
   readonly #cores: () => Iterable<TableCore>
+  readonly #problems: Problems
   #cancel: Cancel = () => undefined
   #rounds = 0
   #stopped = false
 
-  constructor(node: Node, transactor: Transactor, cores: () => Iterable<TableCore>) {
+  constructor(
+    node: Node,
+    transactor: Transactor,
+    problems: Problems,
+    cores: () => Iterable<TableCore>,
+  ) {
     this.#node = node
     this.#transactor = transactor
+    this.#problems = problems
     this.#cores = cores
   }
 
   start(): void {
     if (this.#stopped) return
-    this.#cancel = this.#node.env.timers.after(
-      ROUND_MS,
-      () => {
-        this.run(this.#rounds++ % KEYS_EVERY === 0).then(
-          () => this.start(),
-          (cause: unknown) => {
-            if (!isHoldfastError(cause, 'Closed', 'Halted')) this.start()
-            if (!(cause instanceof HoldfastError)) throw cause
-          },
-        )
-      },
-      'background',
-    )
+    this.#cancel = this.#node.env.timers.after(ROUND_MS, () => void this.#round(), 'background')
+  }
+
+  async #round(): Promise<void> {
+    await this.run(this.#rounds++ % KEYS_EVERY === 0)
+    // A node that halted has no upkeep any more.
+    if (this.#node.loop.halted === undefined) this.start()
   }
 
   stop(): void {
@@ -57,21 +59,40 @@ export class Expiry {
     this.#cancel()
   }
 
-  /** One round now. Returns how many rows were removed. */
-  async run(keysToo: boolean): Promise<number> {
-    let removed = 0
+  /**
+   * One round now. Returns what failed, told to `problems` as well: one table's does not keep others
+   * from theirs, nor the next round from trying again.
+   */
+  async run(keysToo: boolean): Promise<unknown[]> {
+    const failures: unknown[] = []
     for (const core of this.#cores()) {
-      if (core.definition.ttl !== '') removed += await this.#expire(core)
+      await this.#attempt(core.name, failures, () => this.#expire(core))
     }
-    if (keysToo) removed += await this.#forgetKeys()
-    return removed
+    if (keysToo) await this.#attempt(undefined, failures, () => this.#forgetKeys())
+    return failures
   }
 
-  async #expire(core: TableCore): Promise<number> {
+  async #attempt(
+    table: string | undefined,
+    failures: unknown[],
+    run: () => Promise<void>,
+  ): Promise<void> {
+    if (this.#stopped) return
+    try {
+      await run()
+      this.#problems.settled('expiry', table)
+    } catch (cause) {
+      // Dropped meanwhile: there is nothing left to expire.
+      if (isHoldfastError(cause, 'UnknownTable')) return
+      failures.push(cause)
+      this.#problems.failed('expiry', table, cause)
+    }
+  }
+
+  async #expire(core: TableCore): Promise<void> {
     const { ttl, indexes } = core.definition
-    if (indexes.find(({ name }) => name === TTL_INDEX)?.state !== 'ready') return 0
+    if (indexes.find(({ name }) => name === TTL_INDEX)?.state !== 'ready') return
     const now = new Date(this.#node.env.clock.wallMs())
-    let removed = 0
     for (;;) {
       const walk = planWalk(core, { index: TTL_INDEX, lte: now, limit: SLICE })
       const found = readSlice(core, this.#node.store, walk, undefined, SLICE)
@@ -86,16 +107,14 @@ export class Expiry {
         ),
       )
       const gone = done.filter(({ value }) => value).length
-      removed += gone
-      if (found.length < SLICE || gone === 0 || this.#stopped) return removed
+      if (found.length < SLICE || gone === 0 || this.#stopped) return
     }
   }
 
-  async #forgetKeys(): Promise<number> {
+  async #forgetKeys(): Promise<void> {
     const { store, loop, proposer } = this.#node
     const before = loop.state.timeMs - IDEMPOTENCY_KEPT_MS
     const head = tablePrefix(ROW_SPACE, IDEMPOTENCY_TABLE)
-    let removed = 0
     for (let gte: Bytes = head; !this.#stopped;) {
       const old: Bytes[] = []
       let last: Bytes | undefined
@@ -108,13 +127,11 @@ export class Expiry {
         const ref = this.#node.ref(IDEMPOTENCY_DEFINITION, storeKey.subarray(ROW_KEY_AT))
         draft.note(ref)
         draft.set(deleteOp(ref), storeKey)
-        const fate = await proposer.propose(draft.transaction())
-        if (fate.verdict === 'committed') removed++
+        await proposer.propose(draft.transaction())
       }
       if (seen < SLICE || last === undefined) break
       gte = Buffer.concat([last, Uint8Array.of(0)])
     }
-    return removed
   }
 }
 

@@ -287,4 +287,10 @@ export interface DatabaseStats {
   /** Bytes of the data file, or of rows for a database in memory. */
   readonly bytes: number
   readonly tables: readonly TableStats[]
+  /** Background work that failed last time; it is tried again. */
+  readonly problems: readonly {
+    readonly work: 'expiry' | 'schema'
+    readonly table: string | undefined
+    readonly reason: string
+  }[]
 }

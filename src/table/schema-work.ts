@@ -331,7 +331,7 @@ async function rewriteSlice(core: TableCore, slice: readonly StoredRow[]): Promi
 
 /** The row as this version's code makes it, if it still is of an older version. */
 function rewriteRow(core: TableCore, storeKey: Bytes): Promise<void> {
-  return untilWon(core.node.env, `bringing ${core.name} to a new version`, {}, async () => {
+  return untilWon(core.node, `bringing ${core.name} to a new version`, {}, async () => {
     const definition = core.definition
     const ref = core.node.ref(definition, storeKey.subarray(ROW_KEY_AT))
     const draft = new Draft(core.node)
@@ -364,7 +364,7 @@ function fillRow(
   pending: readonly IndexDefinition[],
   storeKey: Bytes,
 ): Promise<void> {
-  return untilWon(core.node.env, `building indexes of ${core.name}`, {}, async () => {
+  return untilWon(core.node, `building indexes of ${core.name}`, {}, async () => {
     const definition = core.definition
     const ref = core.node.ref(definition, storeKey.subarray(ROW_KEY_AT))
     const draft = new Draft(core.node)

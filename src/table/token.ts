@@ -22,15 +22,16 @@ export function formatToken(identity: string, position: Position, ordinal?: numb
 }
 
 /**
- * Throws `InvalidCursor` for what is no token, `TokenMismatch` for one of another history, one that
- * this log has not come to included.
+ * Throws `InvalidCursor` for what is no token, `TokenMismatch` for one of another history; one that a
+ * log of this node alone has not come to included.
  */
 export function parseToken(node: Node, token: string): Token {
   const parts = FORM.exec(token)
   if (parts === null) throw new HoldfastError('InvalidCursor', 'this is not a token of Holdfast')
   const { identity, position: applied } = node.loop.state
   const position = Number(parts[2])
-  if (parts[1] !== hex(identity) || position > applied) {
+  // On a shared log others may be ahead of this node, and their tokens with them.
+  if (parts[1] !== hex(identity) || (position > applied && !node.shared)) {
     throw new HoldfastError(
       'TokenMismatch',
       'the token is of a history that this database does not have',

@@ -356,11 +356,8 @@ describe('a version that is not everywhere yet', () => {
     await declareTable(inside.node, 't', after)
     const { node } = inside
     const core = new TableCore(node, 't', { schema: after.schema, migrate: after.migrate })
-    const handle = new StrongTableHandle(
-      core,
-      new Snapshots(node.env, node.store),
-      new Transactor(node),
-    )
+    const snapshots = new Snapshots(node.env, node.store)
+    const handle = new StrongTableHandle(core, snapshots, new Transactor(node, snapshots))
     Object.defineProperty(inside.db, 't', { value: handle, configurable: true })
     return inside
   }

@@ -6,7 +6,12 @@ import { afterEach, describe } from 'vitest'
 import type { Env } from '../../src/core/env.ts'
 import type { HoldfastError } from '../../src/core/errors.ts'
 import { systemEnv } from '../../src/core/system-env.ts'
-import { open, type Retention, type TableDefinitions } from '../../src/index.ts'
+import {
+  open,
+  type BackgroundProblem,
+  type Retention,
+  type TableDefinitions,
+} from '../../src/index.ts'
 import { openLocalLog } from '../../src/log/local-log.ts'
 import { Node } from '../../src/shard/node.ts'
 import { openMemoryStore } from '../../src/store/memory-store.ts'
@@ -90,7 +95,12 @@ export interface Inside<T extends TableDefinitions> {
 /** A database whose node is at hand, over the store given. */
 export async function openInside<const T extends TableDefinitions>(
   tables: T,
-  options: { store?: Store; env?: Env; retention?: Retention } = {},
+  options: {
+    store?: Store
+    env?: Env
+    retention?: Retention
+    onProblem?: (problem: BackgroundProblem) => void
+  } = {},
 ): Promise<Inside<T>> {
   const env = options.env ?? systemEnv
   const store = options.store ?? openMemoryStore(env)
@@ -101,7 +111,8 @@ export async function openInside<const T extends TableDefinitions>(
     released++
     return Promise.resolve()
   }
-  const parts = { node, dir: undefined, onProgress: undefined, release }
+  const { onProblem } = options
+  const parts = { node, dir: undefined, onProgress: undefined, onProblem, release }
   const db = await openDatabase(parts, tables)
   opened.push(db)
   return { db, node, released: () => released }

@@ -1,7 +1,12 @@
 /** Strict serializability (S4): many clients, random transactions, and a checker of what they saw. */
 import { expect, test } from 'vitest'
 import { strong, unvalidated } from '../../src/index.ts'
-import { checkSerializable, type Step, type Transacted } from '../model/serializability.ts'
+import { History } from '../../src/sim/check/history.ts'
+import { checkLinearizable, explainedByPositions } from '../../src/sim/check/linearizability.ts'
+import { register } from '../../src/sim/check/models.ts'
+import { checkSerializable } from '../../src/sim/check/serializability.ts'
+import type { Step } from '../../src/sim/check/transactions.ts'
+import type { RegisterInput } from '../../src/sim/check/zones.ts'
 import { later, onBothStores, sleep } from './harness.ts'
 
 interface List {
@@ -33,8 +38,7 @@ const EACH = 60
 onBothStores('strict serializability', (openAt) => {
   test.each([1, 2, 3])('of random transactions, seed %i', async (seed) => {
     const db = await openAt({ lists, registers })
-    const history: Transacted[] = []
-    let clock = 0
+    const history = new History<undefined, Step[]>()
     let value = 0
     const pauses = [
       () => Promise.resolve(),
@@ -44,19 +48,22 @@ onBothStores('strict serializability', (openAt) => {
       () => sleep(1),
     ]
 
-    async function record(run: (steps: Step[]) => Promise<unknown>): Promise<void> {
-      const from = ++clock
-      let steps: Step[] = []
-      let outcome: Transacted['outcome'] = 'ok'
+    async function record(
+      process: string,
+      run: (steps: Step[]) => Promise<unknown>,
+    ): Promise<void> {
+      const call = history.call(process, undefined)
+      // Each attempt tells its own steps: the last one's count.
+      const steps: Step[] = []
       try {
-        // Each attempt tells its own steps: the last one's count.
-        await run((steps = []))
+        await run(steps)
+        call.ok(steps)
       } catch (cause) {
         const { code, applied } = cause as { code?: string; applied?: string }
         if (code === undefined && (cause as Error).message !== 'thrown by its function') throw cause
-        outcome = applied === 'unknown' ? 'unknown' : 'failed'
+        if (applied === 'unknown') call.unknown(steps)
+        else call.failed(steps)
       }
-      history.push({ from, to: ++clock, outcome, steps })
     }
 
     async function client(id: number): Promise<void> {
@@ -68,7 +75,7 @@ onBothStores('strict serializability', (openAt) => {
         if (kind <= 5) {
           const plan = Array.from({ length: 1 + random(4) }, () => [random(8), key()] as const)
           const throws = random(12) === 0
-          await record((steps) =>
+          await record(`c${id}`, (steps) =>
             db.transact(async (tx) => {
               steps.length = 0
               for (const [what, k] of plan) {
@@ -104,11 +111,11 @@ onBothStores('strict serializability', (openAt) => {
                       ),
                     )
                 } else {
-                  const before = (await tx.registers.get(k))?.v ?? 0
+                  const before = (await tx.registers.get(k))?.v ?? null
                   const set = ++value
                   await tx.registers.put({ k, v: set })
-                  steps.push({ kind: 'get', key: `r${k}`, value: before })
-                  steps.push({ kind: 'set', key: `r${k}`, before, value: set })
+                  steps.push({ kind: 'get', key: k, value: before })
+                  steps.push({ kind: 'set', key: k, before, value: set })
                 }
               }
               if (throws) throw new Error('thrown by its function')
@@ -116,23 +123,23 @@ onBothStores('strict serializability', (openAt) => {
           )
         } else if (kind === 6) {
           const k = key()
-          await record(async (steps) => steps.push(readOf(k, await db.lists.get(k))))
+          await record(`c${id}`, async (steps) => steps.push(readOf(k, await db.lists.get(k))))
         } else if (kind === 7) {
-          await record(async (steps) => {
+          await record(`c${id}`, async (steps) => {
             const rows = await db.lists.getMany(KEYS)
             for (const [i, row] of rows.entries()) steps.push(readOf(KEYS[i] as string, row))
           })
         } else if (kind === 8) {
           const k = key()
           const added = ++value
-          await record(async (steps) => {
+          await record(`c${id}`, async (steps) => {
             steps.push({ kind: 'append', key: k, value: added })
             const { row } = await db.lists.append(k, { list: [added] }, { create: fresh(k) })
             steps.push(readOf(k, row))
           })
         } else if (kind === 9) {
           const k = key()
-          await record(async (steps) => {
+          await record(`c${id}`, async (steps) => {
             await db.lists.update(k, (row) => {
               steps.length = 0
               const added = ++value
@@ -141,7 +148,7 @@ onBothStores('strict serializability', (openAt) => {
             })
           })
         } else if (kind === 10) {
-          await record(async (steps) => {
+          await record(`c${id}`, async (steps) => {
             const rows = await db.lists.query({ index: 'byGroup', eq: 'low' }).toArray()
             for (const k of ['a', 'b'])
               steps.push(
@@ -153,7 +160,7 @@ onBothStores('strict serializability', (openAt) => {
           })
         } else {
           const wanted = [key(), key(), key()]
-          await record((steps) =>
+          await record(`c${id}`, (steps) =>
             db.transact(async (tx) => {
               steps.length = 0
               for (const k of wanted) {
@@ -161,8 +168,8 @@ onBothStores('strict serializability', (openAt) => {
                 await pause()
                 steps.push({
                   kind: 'get',
-                  key: `r${k}`,
-                  value: (await tx.registers.get(k))?.v ?? 0,
+                  key: k,
+                  value: (await tx.registers.get(k))?.v ?? null,
                 })
               }
             }),
@@ -173,56 +180,49 @@ onBothStores('strict serializability', (openAt) => {
     }
 
     await Promise.all(Array.from({ length: CLIENTS }, (_, id) => client(id)))
-    await record(async (steps) => {
+    await record('last', async (steps) => {
       const rows = await db.lists.getMany(KEYS)
       for (const [i, row] of rows.entries()) steps.push(readOf(KEYS[i] as string, row))
     })
-    expect(checkSerializable(history)).toEqual([])
-    const ok = history.filter(({ outcome }) => outcome === 'ok').length
-    expect(ok).toBeGreaterThan(history.length * 0.8)
+    const { operations } = history
+    expect(checkSerializable(operations).violations).toEqual([])
+    const ok = operations.filter(({ outcome }) => outcome === 'ok').length
+    expect(ok).toBeGreaterThan(operations.length * 0.8)
     expect((await db.check()).problems).toEqual([])
   })
 
-  test('of one key is linearizability in the order of positions', async () => {
+  test('of one key is linearizability, in the order of positions', async () => {
     const db = await openAt({ registers })
-    type Event = { from: number; to: number; v: number; position?: number }
-    const [writes, reads]: [Event[], Event[]] = [[], []]
-    let clock = 0
+    const history = new History<RegisterInput, unknown>()
     const client = async (id: number): Promise<void> => {
       for (let i = 0; i < 150; i++) {
-        const from = ++clock
         if ((id + i) % 3 === 0) {
           const v = id * 1000 + i + 1
+          const call = history.call(`c${id}`, { kind: 'write', key: 'x', value: v })
           const { position } = await db.registers.put({ k: 'x', v })
-          writes.push({ from, to: ++clock, v, position })
+          call.ok(undefined, { position })
         } else {
-          const v = (await db.registers.get('x'))?.v ?? 0
-          reads.push({ from, to: ++clock, v })
+          const call = history.call(`c${id}`, { kind: 'read', key: 'x' })
+          call.ok((await db.registers.get('x'))?.v)
           if (i % 5 === 0) await later()
         }
       }
     }
     await Promise.all(Array.from({ length: 8 }, (_, id) => client(id)))
-    const placed = new Map(writes.map((write) => [write.v, write]))
-    const wrong: string[] = []
-    const positionOf = ({ v }: Event): number => placed.get(v)?.position ?? 0
-    for (const a of writes) {
-      for (const b of writes) {
-        if (a.to < b.from && positionOf(a) >= positionOf(b)) wrong.push(`${a.v} before ${b.v}`)
-      }
-      for (const read of reads) {
-        if (a.to < read.from && positionOf(a) > positionOf(read)) wrong.push(`${read.v} is stale`)
-      }
-    }
-    for (const a of reads) {
-      if (a.v !== 0 && (placed.get(a.v)?.from ?? Infinity) > a.to) wrong.push(`${a.v} too early`)
-      for (const b of reads) {
-        if (a.to < b.from && positionOf(a) > positionOf(b)) wrong.push(`${b.v} after ${a.v}`)
-      }
-    }
-    expect(wrong).toEqual([])
+    const { operations } = history
+    const passed = { result: 'ok', violations: [] }
+    expect(checkLinearizable(operations, register)).toMatchObject(passed)
+    const placeOf = new Map(operations.map(({ input, position }) => [valueOf(input), position]))
+    const placed = operations.map((one) =>
+      one.input.kind === 'read' ? { ...one, position: placeOf.get(one.output) ?? 0 } : one,
+    )
+    expect(explainedByPositions(register, placed, [])).toBe(true)
   })
 })
+
+/** Undefined: it is a read, and of what was never written. */
+const valueOf = (input: RegisterInput): unknown =>
+  input.kind === 'write' ? input.value : undefined
 
 function readOf(key: string, row: List | undefined): Step {
   return { kind: 'read', key, list: row?.list ?? [] }

@@ -16,6 +16,9 @@ import type { CheckAnswer } from './check-child.ts'
 
 const RESTORE = 'restore the folder from a backup; keep this one until that has worked'
 
+/** How a process ends that follows a damaged page; any other end says nothing about the file. */
+const DAMAGE_SIGNALS: ReadonlySet<string> = new Set(['SIGSEGV', 'SIGBUS', 'SIGABRT', 'SIGILL'])
+
 export async function checkCommand(shell: Shell): Promise<number> {
   const { dir } = shell
   // The child can fail in many ways; that there is nothing to check is none of them.
@@ -34,6 +37,10 @@ export async function checkCommand(shell: Shell): Promise<number> {
   }
   if (shell.signal.aborted) throw new Interrupted()
   const end = outcome.killedBy ?? `exit code ${outcome.code}`
+  if (!DAMAGE_SIGNALS.has(end)) {
+    shell.error(new HoldfastError('StorageFailed', `the process that read ${dir} ended by ${end}`))
+    return CHECK_EXIT.unknown
+  }
   const message = `the process that read ${dir} ended by ${end}: the file's structure is damaged`
   shell.error(new HoldfastError('StoreCorrupt', message, { details: { next: RESTORE } }))
   return showDamage(shell, 'StoreCorrupt', message)

@@ -23,6 +23,8 @@ import {
 import type { Node, RowRef } from '../../shard/node.ts'
 import { BODY_HEADER_BYTES, decodeRow, encodeBody, type Row } from '../../shard/row-codec.ts'
 import { HoldfastError } from '../../core/errors.ts'
+import { definitionMark } from '../../shard/resolver.ts'
+import type { StoreReader } from '../../store/store.ts'
 
 interface PointRead {
   readonly table: number
@@ -34,29 +36,54 @@ interface PointRead {
 const NO_ADDS: readonly IndexAdd[] = []
 const NO_READS: readonly Read[] = []
 
+interface DefinitionRead {
+  readonly version: number
+  readonly at: Position
+}
+
+/** One state of the store that a draft reads all of. */
+export interface Moment {
+  /** Throws `SnapshotExpired` when it was held too long. */
+  reader(): StoreReader
+  readonly position: Position
+}
+
 export class Draft {
   readonly node: Node
+  readonly #moment: Moment | undefined
   /** By store key. The first read of a row counts: a later one may only have seen more. */
   readonly #reads = new Map<string, PointRead>()
   readonly #ranges: Read[] = []
   readonly ops = new Map<string, Op>()
-  /** Versions of the definitions of tables that were read, by id. */
-  readonly #definitions = new Map<number, number>()
+  /** Definitions of the tables that were read, by id. */
+  readonly #definitions = new Map<number, DefinitionRead>()
   /** The newest state that anything was read from, a row read for the second time included. */
   #latest: Position = 0
 
-  constructor(node: Node) {
+  /** Reads the newest flushed state at each read, or `moment` at all of them. */
+  constructor(node: Node, moment?: Moment) {
     this.node = node
+    this.#moment = moment
+  }
+
+  /** What rows are read from now. */
+  get reader(): StoreReader {
+    return this.#moment === undefined ? this.node.store : this.#moment.reader()
+  }
+
+  /** The position of the state that reads in this step see. */
+  get readPosition(): Position {
+    return this.#moment === undefined ? this.node.loop.visible() : this.#moment.position
   }
 
   /** The stored row in flushed state, borrowed; the read is recorded. */
   read(ref: RowRef): Bytes | undefined {
     this.note(ref)
-    return this.node.store.get(ref.storeKey)
+    return this.reader.get(ref.storeKey)
   }
 
   note(ref: RowRef): void {
-    const at = this.node.loop.visible()
+    const at = this.readPosition
     this.#latest = Math.max(this.#latest, at)
     const name = binaryString(ref.storeKey)
     if (this.#reads.has(name)) return
@@ -66,13 +93,15 @@ export class Draft {
 
   /** The definition that reads went by: with another one they may have been of half an index. */
   noteDefinition({ id, version }: TableDefinition): void {
-    if (!this.#definitions.has(id)) this.#definitions.set(id, version)
+    if (!this.#definitions.has(id)) {
+      this.#definitions.set(id, { version, at: this.readPosition })
+    }
   }
 
   /** Whether every table that was read still has the definition that it was read by (S10). */
   isCurrent(): boolean {
     const { definitions } = this.node.loop.state
-    for (const [id, version] of this.#definitions) {
+    for (const [id, { version }] of this.#definitions) {
       if (definitions.get(id)?.version !== version) return false
     }
     return true
@@ -92,8 +121,21 @@ export class Draft {
     return this.#reads.has(binaryString(storeKey))
   }
 
+  /** Names of the rows it touched, for latches. */
+  rowNames(): string[] {
+    const names: string[] = []
+    for (const { hi, lo } of this.#reads.values()) names.push(`${hi}.${lo}`)
+    for (const { hi, lo } of this.ops.values()) names.push(`${hi}.${lo}`)
+    return names
+  }
+
   get empty(): boolean {
     return this.ops.size === 0
+  }
+
+  /** Asks that what was read still be so at `position`, which was decided here: see `isConsistent`. */
+  asOf(position: Position): void {
+    this.#latest = Math.max(this.#latest, position)
   }
 
   /**
@@ -126,12 +168,24 @@ export class Draft {
   transaction(): Transaction {
     const ops: Op[] = []
     const own = new Set<string>()
+    const written = new Set<number>()
     for (const [name, op] of this.ops) {
       const read = this.#reads.get(name)
       own.add(name)
+      written.add(op.table)
       ops.push(read === undefined ? op : { ...op, readAt: read.at })
     }
-    return { reads: this.#readSet(own), guard: undefined, ops }
+    const reads = [...this.#readSet(own), ...this.#definitionReads(written)]
+    return { reads, guard: undefined, ops }
+  }
+
+  /** An op says its definition's version itself; tables that were only read are told by a mark. */
+  #definitionReads(written: ReadonlySet<number>): Read[] {
+    const reads: Read[] = []
+    for (const [id, { at }] of this.#definitions) {
+      if (!written.has(id)) reads.push({ kind: 'point', ...definitionMark(id), at })
+    }
+    return reads
   }
 
   /** Rows that an op of ours covers go with the op. Oversized sets coarsen to whole tables. */

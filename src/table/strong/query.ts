@@ -222,7 +222,7 @@ export class StrongRows implements Rows<Row> {
   }
 
   async *#slices(): AsyncGenerator<Row[], undefined, undefined> {
-    if (this.#query.after !== undefined || this.#query.signal !== undefined) await this.#fresh()
+    if (mayWait(this.#core, this.#query)) await this.#fresh()
     const core = this.#core
     const walk = planWalk(core, this.#query)
     if (walk.limit <= SLICE_MAX) {
@@ -253,16 +253,28 @@ export class StrongRows implements Rows<Row> {
   }
 
   #fresh(): Promise<void> {
-    return reachToken(this.#core, this.#query)
+    return reachLevel(this.#core, this.#query)
   }
 }
 
-/** Waits until what the token stands for is flushed here. */
-export async function reachToken(core: TableCore, options: ReadOptions): Promise<void> {
-  throwIfCancelled(options.signal)
-  if (options.after === undefined) return
-  const { position } = parseToken(core.node, options.after)
-  await core.node.loop.reached(position)
+/** Whether a read has anything to wait for, or to refuse: the hot path has not. */
+export function mayWait(core: TableCore, options: ReadOptions | undefined): boolean {
+  return core.node.shared || options?.after !== undefined || options?.signal !== undefined
+}
+
+/** Waits until a read here is as fresh as was asked: by its token, and by its level (S6). */
+export async function reachLevel(core: TableCore, options: ReadOptions = {}): Promise<void> {
+  const { node } = core
+  const { level = 'linearizable', after, signal, deadlineMs } = options
+  throwIfCancelled(signal)
+  if (after !== undefined) {
+    const { position } = parseToken(node, after)
+    if (node.shared) await node.reachedWithin(position, options)
+    else await node.reached(position)
+  }
+  if (!node.shared || level === 'local' || level === 'session') return
+  if (typeof level === 'object' && node.stalenessMs() <= level.maxStalenessMs) return
+  await node.barrier({ deadlineMs, signal })
 }
 
 function isInside(walk: Walk, at: Bytes): boolean {

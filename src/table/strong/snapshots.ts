@@ -55,6 +55,12 @@ export class Snapshots {
     return held
   }
 
+  /** As `hold`, or undefined past the limit. */
+  tryHold(): Held | undefined {
+    if (this.#held.size >= LIMITS.snapshots) this.#sweep()
+    return this.#held.size >= LIMITS.snapshots ? undefined : this.hold()
+  }
+
   /** Its reader. Throws `SnapshotExpired` when it was held too long. */
   use(held: Held): StoreReader {
     if (held.closed || this.#isExpired(held)) {

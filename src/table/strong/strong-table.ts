@@ -21,11 +21,19 @@ import type {
   Written,
 } from '../handles.ts'
 import { deleteOp, Draft, hasUnique, modifyOp, putOp, rowBefore, setUnique } from './draft.ts'
-import { countWalk, isWhole, planWalk, reachToken, StrongRows, type LooseQuery } from './query.ts'
+import {
+  countWalk,
+  isWhole,
+  mayWait,
+  planWalk,
+  reachLevel,
+  StrongRows,
+  type LooseQuery,
+} from './query.ts'
 import { alreadyExists, opRefused } from './refusals.ts'
-import { LOST, untilWon } from './retry.ts'
+import { LOST, UNCONFIRMED, untilWon } from './retry.ts'
 import type { Snapshots } from './snapshots.ts'
-import type { TableCore } from './table-core.ts'
+import { ownKey, type Prepared, type TableCore } from './table-core.ts'
 import { checkModification, needsItsRow } from './transaction.ts'
 import { Updates } from './updates.ts'
 import { watchTable } from './watch.ts'
@@ -56,19 +64,18 @@ export class StrongTableHandle {
 
   async get(key: Key, options?: ReadOptions): Promise<Row | undefined> {
     const { core } = this
-    if (options?.after !== undefined || options?.signal !== undefined)
-      await reachToken(core, options)
+    if (mayWait(core, options)) await reachLevel(core, options)
     return core.read(key, core.node.store)
   }
 
   async getMany(keys: readonly Key[], options?: ReadOptions): Promise<(Row | undefined)[]> {
-    await reachToken(this.core, options ?? NO_OPTIONS)
+    await reachLevel(this.core, options)
     // One turn of the event loop: one state of the store.
     return keys.map((key) => this.core.read(key, this.core.node.store))
   }
 
   async has(key: Key, options?: ReadOptions): Promise<boolean> {
-    await reachToken(this.core, options ?? NO_OPTIONS)
+    await reachLevel(this.core, options)
     return this.core.node.store.get(this.core.ref(key).storeKey) !== undefined
   }
 
@@ -77,7 +84,7 @@ export class StrongTableHandle {
   }
 
   async count(query: LooseQuery = {}): Promise<number> {
-    await reachToken(this.core, query)
+    await reachLevel(this.core, query)
     const { core } = this
     if (isWhole(query))
       return storedTotal(core.node.store, core.definition.id, core.node.shards).rows
@@ -94,18 +101,20 @@ export class StrongTableHandle {
   }
 
   async update(
-    key: Key,
+    given: Key,
     change: (row: Row) => unknown,
     options: WriteOptions = NO_OPTIONS,
   ): Promise<Written<Row>> {
+    const key = ownKey(given)
     if (options.idempotencyKey === undefined) return this.#updates.update(key, change, options)
     return this.#once(['update', this.name, key], options, (tx) =>
       tx.update(this.core, key, change),
     )
   }
 
-  async delete(key: Key, options: WriteOptions = NO_OPTIONS): Promise<Deleted> {
+  async delete(given: Key, options: WriteOptions = NO_OPTIONS): Promise<Deleted> {
     const { core } = this
+    const key = ownKey(given)
     if (options.idempotencyKey !== undefined) {
       const request = ['delete', this.name, key as Value]
       const { position, value } = await this.#transactor.once(request, options, (tx) =>
@@ -113,17 +122,20 @@ export class StrongTableHandle {
       )
       return core.deleted(position, value === true)
     }
-    const { env } = core.node
-    return untilWon(env, `a delete in ${this.name}`, options, async (deadlineMs) => {
+    const what = `a delete in ${this.name}`
+    return untilWon(core.node, what, options, async ({ remainingMs, fresh }) => {
       const definition = core.definition
       const ref = core.node.refOfKey(definition, key)
       const draft = new Draft(core.node)
       const stored = draft.read(ref)
-      if (stored === undefined) return core.deleted(core.node.loop.flushed, false)
+      if (stored === undefined) {
+        return fresh ? core.deleted(core.node.loop.flushed, false) : UNCONFIRMED
+      }
       if (hasUnique(definition)) {
         setUnique(draft, definition, ref.key, rowBefore(draft, ref), undefined)
       }
       draft.set(deleteOp(ref), ref.storeKey)
+      const deadlineMs = remainingMs
       const fate = await core.node.proposer.propose(draft.transaction(), { ...options, deadlineMs })
       return fate.verdict === 'committed' ? core.deleted(fate.position, true) : LOST
     })
@@ -156,7 +168,9 @@ export class StrongTableHandle {
   ): Promise<Written<Row>> {
     const covered = coveredNames(this.core)
     if (Object.keys(fields).some((field) => covered.has(field)) && options?.create === undefined) {
-      return this.update(key, (row) => ({ ...row, ...fields }), options)
+      const { patch, remove = [] } = decodeValue(encodeValue(patchOf(fields) as Value)) as Patched
+      const gone = Object.fromEntries(remove.map((field) => [field, undefined]))
+      return this.update(key, (row) => ({ ...row, ...patch, ...gone }), options)
     }
     return this.#modify(key, patchOf(fields), options)
   }
@@ -191,63 +205,88 @@ export class StrongTableHandle {
    * promise, no retry loop. What loses, and everything else, goes the long way.
    */
   #first(kind: 'insert' | 'put', input: unknown, options: WriteOptions): Promise<Written<Row>> {
-    if (options.idempotencyKey !== undefined) return this.#write(kind, input, options)
     return new Promise((resolve, reject) => {
       const { core } = this
       const { node } = core
-      const { definition, row, key, ref } = core.prepare(input)
-      if (hasUnique(definition)) {
-        resolve(this.#write(kind, input, options))
+      const prepared = core.prepare(input)
+      const { definition, row, key, ref, value } = prepared
+      if (options.idempotencyKey !== undefined) {
+        resolve(this.#writeOnce(kind, prepared, options))
         return
       }
-      const value = core.encode(row)
+      if (hasUnique(definition)) {
+        resolve(this.#write(kind, prepared, options))
+        return
+      }
       let readAt: Position | -1 = -1
       if (kind === 'insert') {
-        if (node.store.get(ref.storeKey) !== undefined) throw alreadyExists(this.name, key)
+        if (node.store.get(ref.storeKey) !== undefined) {
+          if (!node.shared) throw alreadyExists(this.name, key)
+          resolve(this.#write(kind, prepared, options))
+          return
+        }
         readAt = node.loop.flushed
       }
       const settle = (fate: Fate): void => {
         if (fate.verdict === 'committed') resolve(core.written(fate.position, value))
-        else resolve(this.#write(kind, input, options))
+        else resolve(this.#write(kind, prepared, options, true))
       }
       const op = putOp(definition, ref, row, value, readAt)
       node.proposer.submit(single(op), options, settle, reject)
     })
   }
 
-  async #write(
+  /** `first` is what the first attempt writes; later ones make it anew of its bytes. */
+  #write(
     kind: 'insert' | 'put',
-    input: unknown,
+    first: Prepared,
     options: WriteOptions,
+    /** Whether the first attempt was made already, and lost. */
+    hasLost = false,
   ): Promise<Written<Row>> {
     const { core } = this
     const { node } = core
-    if (options.idempotencyKey !== undefined) {
-      const request = [kind, this.name, core.validate(input) as Value]
-      const expect = kind === 'insert' ? 'absent' : 'any'
-      return this.#once(request, options, (tx) =>
-        // Copied at once: the row may be the caller's own object.
-        decodeValue(core.encode(tx.put(core, input, expect))),
-      )
-    }
-    return untilWon(node.env, `a write to ${this.name}`, options, async (deadlineMs) => {
-      const { definition, row, key, ref } = core.prepare(input)
-      const value = core.encode(row)
-      const unique = hasUnique(definition)
-      if (kind === 'put' && !unique) {
-        const op = putOp(definition, ref, row, value)
-        return this.#won(await node.proposer.propose(single(op), { ...options, deadlineMs }), value)
-      }
-      const draft = new Draft(node)
-      const stored = draft.read(ref)
-      if (kind === 'insert' && stored !== undefined) throw alreadyExists(this.name, key)
-      if (unique) setUnique(draft, definition, ref.key, rowBefore(draft, ref), row)
-      draft.set(putOp(definition, ref, row, value), ref.storeKey)
-      return this.#won(
-        await node.proposer.propose(draft.transaction(), { ...options, deadlineMs }),
-        value,
-      )
-    })
+    let prepared = first
+    let tried = hasLost
+    return untilWon(
+      node,
+      `a write to ${this.name}`,
+      options,
+      async ({ remainingMs: deadlineMs }) => {
+        if (tried) prepared = core.prepareAgain(prepared)
+        tried = true
+        const { definition, row, key, ref, value } = prepared
+        const unique = hasUnique(definition)
+        if (kind === 'put' && !unique) {
+          const op = putOp(definition, ref, row, value)
+          return this.#won(
+            await node.proposer.propose(single(op), { ...options, deadlineMs }),
+            value,
+          )
+        }
+        const draft = new Draft(node)
+        const stored = draft.read(ref)
+        if (kind === 'insert' && stored !== undefined) throw alreadyExists(this.name, key)
+        if (unique) setUnique(draft, definition, ref.key, rowBefore(draft, ref), row)
+        draft.set(putOp(definition, ref, row, value), ref.storeKey)
+        return this.#won(
+          await node.proposer.propose(draft.transaction(), { ...options, deadlineMs }),
+          value,
+        )
+      },
+    )
+  }
+
+  #writeOnce(
+    kind: 'insert' | 'put',
+    prepared: Prepared,
+    options: WriteOptions,
+  ): Promise<Written<Row>> {
+    const { core } = this
+    const expect = kind === 'insert' ? 'absent' : 'any'
+    return this.#once([kind, this.name, prepared.row as Value], options, (tx) =>
+      tx.putPrepared(core, core.prepareAgain(prepared), expect),
+    )
   }
 
   #won(fate: Fate, value: Bytes): Written<Row> | typeof LOST {
@@ -255,36 +294,45 @@ export class StrongTableHandle {
   }
 
   async #modify(
-    key: Key,
+    givenKey: Key,
     modification: Modification,
     options: ModifyOptions<unknown> = NO_OPTIONS,
   ): Promise<Written<Row>> {
     const { core } = this
     const { node } = core
-    const full: Modification =
+    const given: Modification =
       options.create === undefined
         ? modification
         : { ...modification, create: core.validate(options.create) as never }
-    checkModification(core, core.definition, key, full)
-    const body = encodeValue(full as Value)
-    if (options.idempotencyKey !== undefined || needsItsRow(core.definition, full)) {
-      const request = ['modify', this.name, key as Value, full as Value]
-      return this.#once(request, options, (tx) => {
-        // Inside a transaction it would not refuse; this call does, as it does without a key.
-        const outcome = modify(tx.get(core, key), full)
-        if (!outcome.ok) throw opRefused(this.name, key, outcome.code, outcome.field)
-        tx.modify(core, key, full)
-        return tx.get(core, key)
-      })
-    }
-    return untilWon(node.env, `an op on ${this.name}`, options, async (deadlineMs) => {
-      const op = modifyOp(core.ref(key), body)
-      const fate = await node.proposer.propose(single(op), { ...options, deadlineMs })
+    const key = ownKey(givenKey)
+    const body = encodeValue(given as Value)
+    // What later attempts go by: the caller may change what was given.
+    const full = decodeValue(body) as Modification
+    if (options.idempotencyKey !== undefined) return this.#modifyOnce(key, full, options)
+    return untilWon(node, `an op on ${this.name}`, options, async ({ remainingMs: deadlineMs }) => {
+      // At each attempt anew: the table may have got an index, or a new version, meanwhile.
+      const { definition } = core
+      checkModification(core, definition, key, full)
+      const attempt = { ...options, deadlineMs }
+      if (needsItsRow(definition, full)) return this.#modifyOnce(key, full, attempt)
+      const fate = await node.proposer.propose(single(modifyOp(core.ref(key), body)), attempt)
       if (fate.verdict !== 'committed') return LOST
       const result = fate.results.get(fate.ordinal)
       if (result === undefined) throw new HoldfastError('Bug', 'a stateful op has no result')
       if (!result.ok) throw opRefused(this.name, key, result.code, result.field)
       return core.written(fate.position, result.value)
+    })
+  }
+
+  #modifyOnce(key: Key, full: Modification, options: WriteOptions): Promise<Written<Row>> {
+    const { core } = this
+    const request = ['modify', this.name, key as Value, full as Value]
+    return this.#once(request, options, (tx) => {
+      // Inside a transaction it would not refuse; this call does, as it does without a key.
+      const outcome = modify(tx.get(core, key), full)
+      if (!outcome.ok) throw opRefused(this.name, key, outcome.code, outcome.field)
+      tx.modify(core, key, full)
+      return tx.get(core, key)
     })
   }
 
@@ -301,6 +349,7 @@ export class StrongTableHandle {
 
 type Amounts = { readonly [field: string]: number | bigint }
 type Fields = { readonly [field: string]: Value }
+type Patched = { readonly patch: Fields; readonly remove?: readonly string[] }
 
 function single(op: ReturnType<typeof putOp>): {
   reads: readonly never[]

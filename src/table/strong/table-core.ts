@@ -5,7 +5,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { EMPTY, hex, type Bytes } from '../../core/bytes.ts'
 import { HoldfastError } from '../../core/errors.ts'
-import type { Key } from '../../core/key-codec.ts'
+import { decodeKey, encodeKey, type Key } from '../../core/key-codec.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { decodeValue, encodeValue, type Value } from '../../core/value-codec.ts'
 import type { Position } from '../../log/log.ts'
@@ -34,11 +34,26 @@ export class TableCore {
   /** As of the state's `definitionsVersion` that was seen. */
   #definition: TableDefinition | undefined
   #seen = -1
+  /** The code of a version that is being declared. */
+  #announced: { readonly code: TableCode; readonly rowVersion: number } | undefined
 
   constructor(node: Node, name: string, code: TableCode) {
     this.node = node
     this.name = name
     this.code = code
+  }
+
+  /**
+   * Has `code` taken as soon as rows are to be of `rowVersion`, in the step that decides so: no row
+   * of the old shape is ever taken for one of the new.
+   */
+  announce(code: TableCode, rowVersion: number): void {
+    this.#announced = { code, rowVersion }
+  }
+
+  /** The declaration is over: its code was taken, or it was refused. */
+  withdraw(): void {
+    this.#announced = undefined
   }
 
   /** The definition that ops are made under now. Throws `UnknownTable` once it was dropped. */
@@ -52,6 +67,11 @@ export class TableCore {
     this.#seen = state.definitionsVersion
     if (definition === undefined) {
       throw unknownTable(this.name)
+    }
+    const announced = this.#announced
+    if (announced !== undefined && definition.rowVersion === announced.rowVersion) {
+      this.#announced = undefined
+      this.code = announced.code
     }
     return definition
   }
@@ -71,12 +91,33 @@ export class TableCore {
     return index
   }
 
-  /** The row as it is to be stored: checked by the schema, with its key. */
+  /** The row as it is to be stored: checked by the schema, with its key, encoded. */
   prepare(input: unknown): Prepared {
-    const row = this.validate(input)
+    return this.#prepared(this.validate(input))
+  }
+
+  /**
+   * What was prepared, for another attempt: as it is, or made anew of its own bytes when the table
+   * changed meanwhile. The caller's object is not looked at again: it may have been changed.
+   */
+  prepareAgain(before: Prepared): Prepared {
+    const definition = this.definition
+    const row = decodeValue(before.value) as Row
+    if (definition === before.definition && this.code.schema === before.schema) {
+      return { ...before, row }
+    }
+    // As a stored row would be that was written in time.
+    const { rowVersion } = before.definition
+    const newer = definition.rowVersion > rowVersion
+    if (!newer && this.code.schema === before.schema) return this.#prepared(row)
+    return this.#prepared(this.validate(newer ? this.current(row, rowVersion) : row))
+  }
+
+  #prepared(row: Row): Prepared {
     const definition = this.definition
     const key = keyOfRow(definition, row)
-    return { definition, row, key, ref: this.node.refOfKey(definition, key) }
+    const ref = this.node.refOfKey(definition, key)
+    return { definition, schema: this.code.schema, row, key, ref, value: this.encode(row) }
   }
 
   /** Throws `InvalidRow` with the schema's issues. */
@@ -173,9 +214,18 @@ export class TableCore {
 
 export interface Prepared {
   readonly definition: TableDefinition
+  readonly schema: StandardSchemaV1 | undefined
+  /** Of a first attempt it may be the caller's own object: good in the step of the call alone. */
   readonly row: Row
   readonly key: Key
   readonly ref: RowRef
+  /** The row, encoded. */
+  readonly value: Bytes
+}
+
+/** The key as it is now, whatever its caller does to it later. */
+export function ownKey(key: Key): Key {
+  return typeof key === 'object' ? decodeKey(encodeKey(key)) : key
 }
 
 /** Token and row are made only when they are asked for. */

@@ -32,24 +32,37 @@ export class TransactionRows implements Rows<Row> {
   }
 
   [Symbol.asyncIterator](): AsyncIterator<Row> {
-    return this.#rows(this.#query.limit)
+    const rows = this.#rows(this.#query.limit)
+    return {
+      next: () => this.#transaction.running(rows.next()),
+      return: () => rows.return(undefined),
+    }
   }
 
-  async toArray(): Promise<Row[]> {
-    const rows: Row[] = []
-    for await (const row of this.#rows(this.#query.limit)) rows.push(row)
-    return rows
+  toArray(): Promise<Row[]> {
+    return this.#transaction.running(this.#collect(this.#query.limit))
   }
 
-  async first(): Promise<Row | undefined> {
-    for await (const row of this.#rows(Math.min(1, this.#query.limit ?? 1))) return row
-    return undefined
+  count(): Promise<number> {
+    const rows = this.#collect(this.#query.limit)
+    return this.#transaction.running(rows.then(({ length }) => length))
+  }
+
+  first(): Promise<Row | undefined> {
+    const rows = this.#collect(Math.min(1, this.#query.limit ?? 1))
+    return this.#transaction.running(rows.then(([row]) => row))
   }
 
   page(): Promise<Page<Row>> {
     return Promise.reject(
       new HoldfastError('Unsupported', 'a transaction has no cursors; iterate the query instead'),
     )
+  }
+
+  async #collect(limit: number | undefined): Promise<Row[]> {
+    const rows: Row[] = []
+    for await (const row of this.#rows(limit)) rows.push(row)
+    return rows
   }
 
   async *#rows(limit: number | undefined): AsyncGenerator<Row, undefined, undefined> {
@@ -67,10 +80,11 @@ export class TransactionRows implements Rows<Row> {
         throw new HoldfastError('Conflict', `the definition of ${this.#core.name} changed`)
       }
       // Own deletes may hide what is read: the slice is not cut to what is left.
-      const slice = readSlice(this.#core, node.store, walk, after, SLICE)
+      const { reader } = this.#transaction.draft
+      const slice = readSlice(this.#core, reader, walk, after, SLICE)
       ended = slice.length < SLICE
       const last = slice.at(-1)?.at
-      noteRange(this.#transaction, this.#core, walk, after, ended ? undefined : last)
+      noteRange(this.#transaction, walk, after, ended ? undefined : last)
       after = last
       for (const found of slice) {
         while (
@@ -129,7 +143,6 @@ function placeOf(walk: Walk, storeKey: Bytes, row: Row): Bytes | undefined {
 
 function noteRange(
   transaction: StrongTransaction,
-  core: TableCore,
   walk: Walk,
   after: Bytes | undefined,
   last: Bytes | undefined,
@@ -150,7 +163,7 @@ function noteRange(
     index: plain ? 0 : index.id,
     low: copyBytes(prefixOf(start.subarray(head, lowEnd))),
     high: inside ? copyBytes(prefixOf(end.subarray(head))) : HIGHEST,
-    at: [core.node.loop.visible()],
+    at: [transaction.draft.readPosition],
   })
 }
 

@@ -14,12 +14,14 @@ import type { RowRef } from '../../shard/node.ts'
 import { BODY_HEADER_BYTES, type Row } from '../../shard/row-codec.ts'
 import { deleteOp, hasUnique, modifyOp, putOp, rowBefore, setUnique, type Draft } from './draft.ts'
 import { alreadyExists, notFound } from './refusals.ts'
-import type { TableCore } from './table-core.ts'
+import type { Prepared, TableCore } from './table-core.ts'
 import { replacement } from './updates.ts'
 
 export class StrongTransaction {
   readonly draft: Draft
   #closed = false
+  /** Calls that were refused, or run for more than a step: see `assertFinished`. */
+  readonly #calls = new Set<Call<unknown>>()
 
   constructor(draft: Draft) {
     this.draft = draft
@@ -35,6 +37,52 @@ export class StrongTransaction {
       throw new HoldfastError(
         'TransactionClosed',
         'this transaction is over; its handles cannot be used',
+      )
+    }
+  }
+
+  /** A call of the transaction's function that is done in one step. */
+  call<T>(run: () => T): Promise<T> {
+    try {
+      return Promise.resolve(run())
+    } catch (cause) {
+      const call = new Call<T>((_, reject) => reject(cause))
+      call.refusal = { cause }
+      this.#track(call)
+      return call
+    }
+  }
+
+  /** A call that takes more than a step. */
+  running<T>(result: Promise<T>): Promise<T> {
+    const call = new Call<T>((resolve, reject) => void result.then(resolve, reject))
+    this.#track(call)
+    return call
+  }
+
+  /** Nothing that comes behind the function's return is the transaction's any more. */
+  #track(call: Call<unknown>): void {
+    if (this.#closed) return
+    this.#calls.add(call)
+    call.whenSettled(
+      () => this.#calls.delete(call),
+      (cause) => (call.refusal = { cause }),
+    )
+  }
+
+  /**
+   * What was called counts, awaited or not. So throws what was thrown to nobody, and
+   * `TransactionClosed` when a call is still running, for the function that has returned.
+   */
+  assertFinished(): void {
+    for (const call of this.#calls) {
+      if (call.refusal !== undefined) {
+        if (call.taken) continue
+        throw call.refusal.cause
+      }
+      throw new HoldfastError(
+        'TransactionClosed',
+        'a query was still running when the function of its transaction returned; await it',
       )
     }
   }
@@ -60,11 +108,15 @@ export class StrongTransaction {
 
   put(core: TableCore, input: unknown, expect: 'absent' | 'any'): Row {
     this.assertOpen()
-    const { definition, row, key, ref } = core.prepare(input)
+    return this.putPrepared(core, core.prepare(input), expect)
+  }
+
+  putPrepared(core: TableCore, prepared: Prepared, expect: 'absent' | 'any'): Row {
+    const { definition, row, key, ref, value } = prepared
     const looks = expect === 'absent' || hasUnique(definition)
     const before = looks ? this.read(core, definition, ref) : undefined
     if (expect === 'absent' && before !== undefined) throw alreadyExists(core.name, key)
-    this.#write(core, definition, ref, row)
+    this.#write(definition, ref, row, value)
     return row
   }
 
@@ -77,7 +129,7 @@ export class StrongTransaction {
     const changed = change(structuredCopy(core, before))
     if (changed === undefined) return before
     const row = replacement(core, definition, ref, changed)
-    this.#write(core, definition, ref, row)
+    this.#write(definition, ref, row, core.encode(row))
     return row
   }
 
@@ -107,7 +159,9 @@ export class StrongTransaction {
     // Behind a write of its own, or where apply cannot do it: evaluated here.
     const before = this.read(core, definition, ref)
     const outcome = modify(before, modification)
-    if (outcome.ok) this.#write(core, definition, ref, core.validate(outcome.row))
+    if (!outcome.ok) return
+    const row = core.validate(outcome.row)
+    this.#write(definition, ref, row, core.encode(row))
   }
 
   /** Rows of `table` that the transaction itself wrote: undefined where it deleted. */
@@ -124,17 +178,9 @@ export class StrongTransaction {
     return rows
   }
 
-  /** Names of the rows it touched, for latches. */
-  names(): string[] {
-    const { reads, ops } = this.draft.transaction()
-    const names = ops.map((op) => `${op.hi}.${op.lo}`)
-    for (const read of reads) if (read.kind === 'point') names.push(`${read.hi}.${read.lo}`)
-    return names
-  }
-
-  #write(core: TableCore, definition: TableDefinition, ref: RowRef, row: Row): void {
+  #write(definition: TableDefinition, ref: RowRef, row: Row, value: Bytes): void {
     // Made first: a row that no index can hold leaves the draft as it was.
-    const made = putOp(definition, ref, row, core.encode(row))
+    const made = putOp(definition, ref, row, value)
     if (hasUnique(definition)) {
       setUnique(this.draft, definition, ref.key, rowBefore(this.draft, ref), row)
     }
@@ -153,8 +199,33 @@ export class StrongTransaction {
       this.draft.ops.delete(binaryString(ref.storeKey))
       return row
     }
-    this.#write(core, definition, ref, outcome.row)
+    this.#write(definition, ref, outcome.row, core.encode(outcome.row))
     return outcome.row
+  }
+}
+
+/** What a transaction's call gives. It knows whether anybody looks at it. */
+class Call<T> extends Promise<T> {
+  /** What is made of it by `then` is an ordinary promise. */
+  static override get [Symbol.species](): PromiseConstructor {
+    return Promise
+  }
+
+  taken = false
+  refusal: { readonly cause: unknown } | undefined
+
+  /** `then`, without taking it: a refusal that nobody takes is told by the transaction. */
+  whenSettled(done: () => void, refused: (cause: unknown) => void): void {
+    void super.then(done, refused)
+  }
+
+  // oxlint-disable-next-line unicorn/no-thenable -- whoever awaits it takes it, and comes this way
+  override then<A = T, B = never>(
+    onValue?: ((value: T) => A | PromiseLike<A>) | null,
+    onCause?: ((cause: unknown) => B | PromiseLike<B>) | null,
+  ): Promise<A | B> {
+    this.taken = true
+    return super.then(onValue, onCause)
   }
 }
 

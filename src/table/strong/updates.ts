@@ -15,31 +15,52 @@ import { decodeValue } from '../../core/value-codec.ts'
 import type { Position } from '../../log/log.ts'
 import { keyOfRow, type TableDefinition } from '../../shard/definitions.ts'
 import type { RowRef } from '../../shard/node.ts'
+import type { Fate } from '../../shard/proposer.ts'
 import type { Row } from '../../shard/row-codec.ts'
 import type { CallOptions, Written } from '../handles.ts'
 import { Draft, hasUnique, putOp, rowBefore, setUnique } from './draft.ts'
 import { notFound } from './refusals.ts'
-import { LOST, untilWon } from './retry.ts'
+import {
+  aborted,
+  cancelled,
+  LOST,
+  lostTooOften,
+  throwIfCancelled,
+  UNCONFIRMED,
+  untilWon,
+  type Trying,
+} from './retry.ts'
 import type { TableCore } from './table-core.ts'
 
 type Change = (row: Row) => unknown
 
 interface Caller {
   readonly change: Change
+  /** Both do nothing once the caller has its answer. */
   readonly resolve: (written: Written<Row>) => void
   readonly reject: (cause: unknown) => void
-  readonly options: CallOptions
   /** When its deadline passes, by the monotonic clock. */
   readonly untilMs: number
+  /** It has its answer: later attempts go without it. */
+  done: boolean
+  /** Its chain is on its way: what becomes of it is not known. */
+  sent: boolean
+  /** How often its chain lost. */
+  lost: number
 }
 
 /** Callers of one chain: more would make one step of the event loop long. */
 const CHAIN_MAX = 1024
+/** Deadlines are kept to within this. */
+const SWEEP_MS = 250
 
 export class Updates {
   readonly #core: TableCore
   readonly #env: Env
   readonly #waiting = new Map<string, Caller[]>()
+  /** Callers of chains that run, by the same names. */
+  readonly #running = new Map<string, readonly Caller[]>()
+  #sweeping = false
 
   constructor(core: TableCore) {
     this.#core = core
@@ -49,8 +70,9 @@ export class Updates {
   update(key: Key, change: Change, options: CallOptions): Promise<Written<Row>> {
     const name = binaryString(encodeKey(key))
     return new Promise((resolve, reject) => {
-      const untilMs = this.#env.clock.monotonicMs() + (options.deadlineMs ?? LIMITS.deadlineMs)
-      const caller: Caller = { change, resolve, reject, options, untilMs }
+      throwIfCancelled(options.signal)
+      const caller = this.#caller(change, options, resolve, reject)
+      this.#sweepLater()
       const queue = this.#waiting.get(name)
       if (queue !== undefined) {
         queue.push(caller)
@@ -62,22 +84,70 @@ export class Updates {
     })
   }
 
+  #caller(
+    change: Change,
+    { deadlineMs = LIMITS.deadlineMs, signal }: CallOptions,
+    resolve: (written: Written<Row>) => void,
+    reject: (cause: unknown) => void,
+  ): Caller {
+    const finish = (): boolean => {
+      if (caller.done) return false
+      caller.done = true
+      signal?.removeEventListener('abort', abort)
+      return true
+    }
+    const caller: Caller = {
+      change,
+      resolve: (written) => {
+        if (finish()) resolve(written)
+      },
+      reject: (cause) => {
+        if (finish()) reject(cause)
+      },
+      untilMs: this.#env.clock.monotonicMs() + deadlineMs,
+      done: false,
+      sent: false,
+      lost: 0,
+    }
+    const abort = (): void => {
+      if (signal !== undefined) caller.reject(caller.sent ? aborted(signal) : cancelled(signal))
+    }
+    signal?.addEventListener('abort', abort, { once: true })
+    return caller
+  }
+
   async #run(name: string, key: Key, queue: Caller[]): Promise<void> {
     while (queue.length > 0) {
-      const chain = queue.splice(0, CHAIN_MAX).filter((caller) => this.#isWaiting(caller))
-      if (chain.length > 0) await this.#settle(key, chain)
+      const chain = queue.splice(0, CHAIN_MAX)
+      this.#running.set(name, chain)
+      await this.#settle(key, chain)
     }
+    this.#running.delete(name)
     this.#waiting.delete(name)
   }
 
-  /** Whether a caller still waits: told otherwise, it was not applied. */
-  #isWaiting(caller: Caller): boolean {
-    if (isCancelled(caller)) return false
-    if (caller.untilMs > this.#env.clock.monotonicMs()) return true
-    caller.reject(
-      new HoldfastError('DeadlineExceeded', 'the deadline passed before the update was tried'),
+  #sweepLater(): void {
+    if (this.#sweeping) return
+    this.#sweeping = true
+    this.#env.timers.after(
+      SWEEP_MS,
+      () => {
+        this.#sweeping = false
+        this.#sweep()
+        if (this.#waiting.size > 0) this.#sweepLater()
+      },
+      'background',
     )
-    return false
+  }
+
+  /** Tells callers whose deadline has passed: those not on their way were not applied. */
+  #sweep(): void {
+    const now = this.#env.clock.monotonicMs()
+    for (const lists of [this.#waiting, this.#running]) {
+      for (const callers of lists.values()) {
+        for (const caller of callers) if (caller.untilMs <= now) late(caller)
+      }
+    }
   }
 
   async #settle(key: Key, chain: readonly Caller[]): Promise<void> {
@@ -86,8 +156,8 @@ export class Updates {
       const untilMs = Math.max(...chain.map((caller) => caller.untilMs))
       const deadlineMs = untilMs - this.#env.clock.monotonicMs()
       const what = `an update of ${this.#core.name}`
-      const settle = await untilWon(this.#env, what, { deadlineMs }, (remainingMs) =>
-        this.#attempt(key, chain, remainingMs),
+      const settle = await untilWon(this.#core.node, what, { deadlineMs }, (trying) =>
+        this.#attempt(key, this.#stillWaiting(chain), trying),
       )
       settle()
     } catch (cause) {
@@ -102,12 +172,21 @@ export class Updates {
     }
   }
 
+  #stillWaiting(chain: readonly Caller[]): readonly Caller[] {
+    const now = this.#env.clock.monotonicMs()
+    return chain.filter((caller) => {
+      if (caller.untilMs <= now) late(caller)
+      return !caller.done
+    })
+  }
+
   /** Runs the chain once. Returns what to tell the callers when it won. */
   async #attempt(
     key: Key,
     chain: readonly Caller[],
-    deadlineMs: number,
-  ): Promise<(() => void) | typeof LOST> {
+    trying: Trying,
+  ): Promise<(() => void) | typeof LOST | typeof UNCONFIRMED> {
+    if (chain.length === 0) return () => undefined
     const core = this.#core
     const definition = core.definition
     const ref = core.node.refOfKey(definition, key)
@@ -132,10 +211,21 @@ export class Updates {
       for (const settle of settlers) settle(position)
     }
     // Nothing changed, or all threw: what they saw was flushed state, and they are told so.
-    if (value === first) return () => settleAll(seen)
+    if (value === first) return trying.fresh ? () => settleAll(seen) : UNCONFIRMED
     draft.set(putOp(definition, ref, decodeValue(value) as Row, value), ref.storeKey)
-    const fate = await core.node.proposer.propose(draft.transaction(), { deadlineMs })
+    const fate = await this.#send(chain, draft, trying.remainingMs)
     return fate.verdict === 'committed' ? () => settleAll(fate.position) : LOST
+  }
+
+  async #send(chain: readonly Caller[], draft: Draft, deadlineMs: number): Promise<Fate> {
+    for (const caller of chain) caller.sent = true
+    try {
+      const fate = await this.#core.node.proposer.propose(draft.transaction(), { deadlineMs })
+      if (fate.verdict !== 'committed') for (const caller of chain) caller.lost++
+      return fate
+    } finally {
+      for (const caller of chain) caller.sent = false
+    }
   }
 
   /**
@@ -186,12 +276,18 @@ export function replacement(
   return next
 }
 
-function isCancelled(caller: Caller): boolean {
-  if (caller.options.signal?.aborted !== true) return false
-  caller.reject(
-    new HoldfastError('Cancelled', 'the call was aborted before it was sent', {
-      cause: caller.options.signal.reason,
-    }),
-  )
-  return true
+/** Ends the waiting of a caller whose deadline has passed. */
+function late(caller: Caller): void {
+  if (caller.done) return
+  if (caller.sent) {
+    caller.reject(
+      new HoldfastError('OutcomeUnknown', 'the deadline passed before the outcome was known'),
+    )
+  } else if (caller.lost > 0) {
+    caller.reject(lostTooOften('an update', caller.lost))
+  } else {
+    caller.reject(
+      new HoldfastError('DeadlineExceeded', 'the deadline passed before the update was sent'),
+    )
+  }
 }
