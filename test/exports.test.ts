@@ -61,6 +61,15 @@ describe('the package', () => {
     expect({ stdout, stderr, status }).toEqual({ stdout: 'object\n', stderr: '', status: 0 })
   })
 
+  it('has the simulator to import, for tests', () => {
+    const { stdout, stderr, status } = node(
+      "import { simulate } from 'holdfast/testing'; console.log(typeof simulate)",
+    )
+    expect({ stdout, stderr, status }).toEqual({ stdout: 'function\n', stderr: '', status: 0 })
+    const text = "import { simulate } from 'holdfast/testing'\nexport type S = typeof simulate\n"
+    expect(typeFaults('simulated.mts', text)).toEqual([])
+  })
+
   it('has types for those who import it', () => {
     const text = "import * as all from 'holdfast'\nexport type All = typeof all\n"
     expect(typeFaults('good.mts', text)).toEqual([])
@@ -70,9 +79,9 @@ describe('the package', () => {
     ])
   })
 
-  it('tells those who require it what to do', () => {
+  it.each(['holdfast', 'holdfast/testing'])('tells those who require %s what to do', (name) => {
     const script = `
-      try { require('holdfast') } catch (error) {
+      try { require('${name}') } catch (error) {
         console.log(JSON.stringify({ name: error.name, code: error.code, message: error.message }))
       }`
     const { stdout, stderr } = node(script, 'commonjs')

@@ -194,10 +194,26 @@ function addRunning(program: Command, run: Run): void {
     .allowExcessArguments()
     .action(() =>
       run(async (shell) => {
-        const args = process.argv.slice(process.argv.indexOf('bench') + 1)
-        return (await import('./commands/bench.ts')).benchCommand(shell, args)
+        return (await import('./commands/bench.ts')).benchCommand(shell, argumentsOf('bench'))
       }),
     )
+  program
+    .command('simulate')
+    .description('whole nodes under virtual time and injected faults: simulate --help')
+    .helpOption(false)
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .action(() =>
+      run(async (shell) => {
+        const { simulateCommand } = await import('./commands/simulate.ts')
+        return simulateCommand(shell, argumentsOf('simulate'))
+      }),
+    )
+}
+
+/** All that stands behind the name of a command which reads its options itself. */
+function argumentsOf(command: string): string[] {
+  return process.argv.slice(process.argv.indexOf(command) + 1)
 }
 
 function whole(text: string): number {

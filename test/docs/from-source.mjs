@@ -1,12 +1,16 @@
-// Lets a child process of a test import 'holdfast' from the sources, dist/ or not. With
+// Lets a child process of a test import 'holdfast' and its parts from the sources, dist/ or not. With
 // test/child/typescript.mjs, which compiles them.
 import { register } from 'node:module'
 import { isMainThread } from 'node:worker_threads'
 
-const source = new URL('../../src/index.ts', import.meta.url).href
+/** @type {Readonly<Record<string, string>>} */
+const sources = {
+  holdfast: new URL('../../src/index.ts', import.meta.url).href,
+  'holdfast/testing': new URL('../../src/testing.ts', import.meta.url).href,
+}
 if (isMainThread) register(import.meta.url)
 
 /** @type {import('node:module').ResolveHook} */
 export function resolve(specifier, context, nextResolve) {
-  return nextResolve(specifier === 'holdfast' ? source : specifier, context)
+  return nextResolve(sources[specifier] ?? specifier, context)
 }

@@ -48,7 +48,10 @@ export function typeFaults(programs: Readonly<Record<string, string>>): string[]
   const { options } = ts.parseJsonConfigFileContent(config.config, ts.sys, root)
   const checked: ts.CompilerOptions = {
     ...options,
-    paths: { holdfast: [join(root, 'src/index.ts')] },
+    paths: {
+      holdfast: [join(root, 'src/index.ts')],
+      'holdfast/testing': [join(root, 'src/testing.ts')],
+    },
     noUnusedLocals: false,
     moduleDetection: ts.ModuleDetectionKind.Force,
   }

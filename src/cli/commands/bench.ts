@@ -1,9 +1,8 @@
 /** `holdfast bench`: starts the benchmarks, which are part of the source checkout alone. */
-import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { HoldfastError } from '../../core/errors.ts'
-import { EXIT } from '../exit-codes.ts'
+import { runScript } from '../run-script.ts'
 import type { Shell } from '../shell.ts'
 
 export function benchCommand(shell: Shell, args: readonly string[]): Promise<number> {
@@ -15,10 +14,5 @@ export function benchCommand(shell: Shell, args: readonly string[]): Promise<num
       details: { script, next: 'run this in a checkout of the source, which has bench/' },
     })
   }
-  return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [script, ...args], { stdio: 'inherit' })
-    child.once('error', reject)
-    // Ctrl-C reaches the child too: it decides how to end.
-    child.once('close', (code) => resolve(code ?? EXIT.error))
-  })
+  return runScript(script, args)
 }

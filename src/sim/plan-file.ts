@@ -1,0 +1,26 @@
+/** Plans as files (D7). */
+/* oxlint-disable eslint/no-restricted-imports -- files around simulations, not part of a run */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { PLAN_VERSION, type Plan } from './plan.ts'
+
+/** Writes the plan into `folder`, which is made; returns the file. */
+export function writePlan(folder: string, plan: Plan): string {
+  mkdirSync(folder, { recursive: true })
+  const file = join(folder, `${plan.workload}-${plan.seed}.json`)
+  writeFileSync(file, `${JSON.stringify(plan, undefined, 2)}\n`)
+  return file
+}
+
+/** Throws an Error that says what is wrong with the file. */
+export function readPlan(file: string): Plan {
+  let plan: Plan | { readonly version: unknown }
+  try {
+    plan = JSON.parse(readFileSync(file, 'utf8')) as typeof plan
+  } catch (cause) {
+    throw new Error(`${file} is no plan: ${(cause as Error).message}`, { cause })
+  }
+  if (plan.version === PLAN_VERSION) return plan as Plan
+  const version = String(plan.version)
+  throw new Error(`${file} is a plan of version ${version}; this reads ${PLAN_VERSION}`)
+}

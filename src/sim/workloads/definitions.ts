@@ -1,0 +1,154 @@
+/**
+ * Tables and indexes that are made, changed and dropped while they are written to: rows and indexes
+ * agree whenever they can be read, and no write that was acked is lost to a change of definition.
+ */
+import { isHoldfastError } from '../../core/errors.ts'
+import { strong, unvalidated } from '../../table/schema.ts'
+import { checkEffects, type EffectInput } from '../check/effects.ts'
+import { History } from '../check/history.ts'
+import type { SimClient, Simulation, SimNode } from '../simulation.ts'
+import type { AnyDatabase } from '../world.ts'
+import { idsOf } from './ids.ts'
+import type { Workload, WorkloadRun } from '../workload.ts'
+
+interface Note {
+  id: string
+  tag: string
+}
+
+const TAGS = 3
+const SHORT_LIVED = 2
+/** What a call may be refused with while definitions change; none of it was applied. */
+const CHANGING = [
+  'UnknownTable',
+  'UnknownIndex',
+  'IndexNotReady',
+  'Conflict',
+  'AlreadyExists',
+] as const
+
+export const definitions: Workload = {
+  name: 'definitions',
+  what: 'tables and indexes change under load, and lose nothing',
+  tables: { notes: strong({ row: unvalidated<Note>(), key: 'id' }) },
+  sometimes: ['an index was built', 'a table was dropped', 'a scan used a built index'],
+  begin: (sim) => new DefinitionsRun(sim),
+}
+
+class DefinitionsRun implements WorkloadRun {
+  readonly #sim: Simulation
+  readonly #inserts: History<EffectInput, undefined>
+
+  constructor(sim: Simulation) {
+    this.#sim = sim
+    this.#inserts = new History(() => sim.nowMs)
+  }
+
+  async operation(client: SimClient, number: number): Promise<void> {
+    const draw = client.drawOf(`operation-${number}`)
+    const node = draw.pick(this.#sim.nodes)
+    const tag = `t${draw.int(0, TAGS - 1)}`
+    const name = `short${draw.int(0, SHORT_LIVED - 1)}`
+    const kinds = ['insert', 'insert', 'insert', 'retag', 'scan', 'scan', 'short', 'short'] as const
+    const rare = ['index', 'unindex', 'define', 'drop'] as const
+    const kind = draw.chance(0.12) ? draw.pick(rare) : draw.pick(kinds)
+    const id = `${client.name}/${number}`
+    switch (kind) {
+      case 'insert':
+        return this.#insert(client, node, { id, tag })
+      case 'retag':
+        return this.#tried(client, node, `retag ${client.name}/${number - 1}`, (db) =>
+          db.table('notes').update(`${client.name}/${number - 1}`, (row) => ({ ...row, tag })),
+        )
+      case 'scan':
+        return this.#scan(client, node, tag)
+      case 'short':
+        return this.#tried(client, node, `put into ${name}`, (db) =>
+          db.table(name).put({ id, tag }),
+        )
+      case 'index':
+        return this.#define(client, node, 'index notes', async (db) => {
+          const indexes = { byTag: 'tag' } as const
+          await db.define('notes', strong({ row: unvalidated<Note>(), key: 'id', indexes }))
+          this.#sim.sometimes('an index was built')
+        })
+      case 'unindex':
+        return this.#define(client, node, 'drop the index', (db) => db.dropIndex('notes', 'byTag'))
+      case 'define':
+        return this.#define(client, node, `define ${name}`, (db) =>
+          db.define(name, strong({ row: unvalidated<Note>(), key: 'id' })),
+        )
+      case 'drop':
+        return this.#define(client, node, `drop ${name}`, async (db) => {
+          await db.drop(name)
+          this.#sim.sometimes('a table was dropped')
+        })
+    }
+  }
+
+  async #insert(client: SimClient, node: SimNode, row: Note): Promise<void> {
+    const call = this.#inserts.call(client.name, { id: row.id })
+    let isRefused = false
+    const outcome = await client.operation(`insert ${row.id}`, node, async ({ db }) => {
+      isRefused = !(await allowed(db.table('notes').insert({ ...row })))
+    })
+    if (outcome.kind === 'failed' || (outcome.kind === 'ok' && isRefused)) call.failed()
+    else if (outcome.kind === 'ok') call.ok(undefined)
+    else call.unknown()
+  }
+
+  async #tried(
+    client: SimClient,
+    node: SimNode,
+    text: string,
+    work: (db: AnyDatabase) => Promise<unknown>,
+  ): Promise<void> {
+    await client.operation(text, node, async ({ db }) => {
+      await allowed((async () => work(db))())
+    })
+  }
+
+  #define(
+    client: SimClient,
+    node: SimNode,
+    text: string,
+    work: (db: AnyDatabase) => Promise<unknown>,
+  ): Promise<void> {
+    return this.#tried(client, node, text, work)
+  }
+
+  /** All rows and those of one tag by the index, at one moment. */
+  async #scan(client: SimClient, node: SimNode, tag: string): Promise<void> {
+    await this.#tried(client, node, `scan ${tag}`, async (db) => {
+      const found = await db.transact(async (tx) => {
+        const notes = tx.table('notes')
+        const indexed = await notes.query({ index: 'byTag', eq: tag } as never).toArray()
+        return { indexed, rows: await notes.query().toArray() }
+      })
+      this.#sim.sometimes('a scan used a built index')
+      const ids = (rows: readonly Record<string, unknown>[]): string =>
+        idsOf(rows.filter((row) => row['tag'] === tag))
+      const [indexed, real] = [ids(found.indexed), ids(found.rows)]
+      this.#sim.check('index:agrees', indexed === real, `${tag}: ${indexed} by index, ${real} rows`)
+    })
+  }
+
+  async finish(): Promise<void> {
+    for (const node of this.#sim.nodes) {
+      const rows = await node.call(({ db }) => db.table('notes').query().toArray())
+      const ids = rows.map((row) => row['id'] as string)
+      this.#sim.judge(checkEffects(this.#inserts.operations, ids, { order: 'none' }))
+    }
+  }
+}
+
+/** Whether it was done; false when it was refused for a definition that changes. */
+async function allowed(work: Promise<unknown>): Promise<boolean> {
+  try {
+    await work
+    return true
+  } catch (cause) {
+    if (isHoldfastError(cause, ...CHANGING, 'NotFound', 'SchemaConflict')) return false
+    throw cause
+  }
+}

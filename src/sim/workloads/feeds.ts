@@ -1,0 +1,237 @@
+/**
+ * Feeds under load: consumers that stop, move to other nodes and resume by token meet every change
+ * once, in order, without a gap, unless they are told that their place was trimmed.
+ */
+import { isHoldfastError } from '../../core/errors.ts'
+import type { Change } from '../../table/handles.ts'
+import { strong, unvalidated } from '../../table/schema.ts'
+import { checkConvergence } from '../check/convergence.ts'
+import { checkFeed, type FeedChange, type FeedEvent, type Place } from '../check/feeds.ts'
+import { checkEffects, type EffectInput } from '../check/effects.ts'
+import { History } from '../check/history.ts'
+import type { Draw } from '../draw.ts'
+import type { SimClient, Simulation, SimNode } from '../simulation.ts'
+import type { AnyDatabase } from '../world.ts'
+import type { Workload, WorkloadRun } from '../workload.ts'
+import { zipf } from './zipf.ts'
+
+interface Item {
+  id: string
+  /** Which operation wrote it. */
+  by: string
+}
+
+type AnyChange = Change<Record<string, unknown>, unknown>
+
+interface Consumer {
+  readonly events: FeedEvent[]
+  token: string | undefined
+  last: Place | undefined
+}
+
+const KEYS = 12
+/** A consumer reads for so long before it stops, in the mean. */
+const READING_MS = 400
+
+export const feeds: Workload = {
+  name: 'feeds',
+  what: 'feeds are complete, in order and without gaps, whatever node they are resumed on',
+  tables: { items: strong({ row: unvalidated<Item>(), key: 'id' }) },
+  retention: { keepMs: 2_500 },
+  sometimes: ['a feed was resumed by token', 'a feed was trimmed', 'a feed began with a snapshot'],
+  begin: (sim) => new FeedsRun(sim),
+}
+
+class FeedsRun implements WorkloadRun {
+  readonly #sim: Simulation
+  readonly #writes: History<EffectInput, undefined>
+  readonly #consumers = new Map<string, Consumer>()
+  /** What every write that was sent would have left: by the name of its operation. */
+  readonly #seen = new Map<number, Map<number, FeedChange>>()
+  #horizon = 0
+
+  constructor(sim: Simulation) {
+    this.#sim = sim
+    this.#writes = new History(() => sim.nowMs)
+  }
+
+  async operation(client: SimClient, number: number): Promise<void> {
+    const draw = client.drawOf(`operation-${number}`)
+    const node = draw.pick(this.#sim.nodes)
+    const key = `i${zipf(draw, KEYS)}`
+    switch (draw.pick(['write', 'write', 'write', 'batch', 'delete', 'read', 'read', 'upkeep'])) {
+      case 'read':
+        return this.#consume(client, node, draw)
+      case 'upkeep':
+        await client.operation('upkeep', node, ({ db }) => db.upkeep())
+        return
+      case 'delete':
+        await client.operation(`delete ${key}`, node, ({ db }) => db.table('items').delete(key))
+        return
+      case 'batch':
+        return this.#write(client, node, `${client.name}/${number}`, [key, `i${draw.int(0, 99)}`])
+      default:
+        return this.#write(client, node, `${client.name}/${number}`, [key])
+    }
+  }
+
+  async #write(client: SimClient, node: SimNode, id: string, keys: string[]): Promise<void> {
+    const call = this.#writes.call(client.name, { id })
+    const outcome = await client.operation(`write ${id} to ${keys.join()}`, node, ({ db }) =>
+      db.transact(async (tx) => {
+        for (const key of keys) await tx.table('items').put({ id: key, by: id })
+      }),
+    )
+    if (outcome.kind === 'ok') call.ok(undefined)
+    else if (outcome.kind === 'failed') call.failed()
+    else call.unknown()
+  }
+
+  /** Goes on where this client's feed was, for a while. */
+  async #consume(client: SimClient, node: SimNode, draw: Draw): Promise<void> {
+    const consumer = this.#consumers.get(client.name) ?? {
+      events: [],
+      token: undefined,
+      last: undefined,
+    }
+    this.#consumers.set(client.name, consumer)
+    const untilMs = this.#sim.nowMs + draw.exponential(READING_MS)
+    const fromSnapshot = consumer.token === undefined && draw.chance(0.5)
+    if (consumer.token !== undefined) this.#sim.sometimes('a feed was resumed by token')
+    await client.operation('read the feed', node, async ({ db }) => {
+      await this.#read(db, consumer, untilMs, fromSnapshot)
+    })
+  }
+
+  async #read(
+    db: AnyDatabase,
+    consumer: Consumer,
+    untilMs: number,
+    fromSnapshot: boolean,
+  ): Promise<void> {
+    const stop = new AbortController()
+    const ending = this.#sim.sleep(untilMs - this.#sim.nowMs).then(() => stop.abort())
+    const { signal } = stop
+    try {
+      if (consumer.token === undefined && fromSnapshot) {
+        await this.#readAll(db.table('items').watch({ from: 'snapshot', signal }), consumer, true)
+      } else if (consumer.token === undefined) {
+        consumer.events.push({ kind: 'open', after: this.#start(db) })
+        await this.#readAll(db.table('items').watch({ from: 'start', signal }), consumer, false)
+      } else {
+        consumer.events.push({ kind: 'open', after: consumer.last })
+        const after = consumer.token
+        await this.#readAll(db.table('items').watch({ after, signal }), consumer, false)
+      }
+    } catch (cause) {
+      if (isHoldfastError(cause, 'FeedTrimmed')) {
+        this.#sim.sometimes('a feed was trimmed')
+        this.#horizon = Math.max(this.#horizon, Number(cause.details['oldest']))
+        consumer.events.push({ kind: 'trimmed', horizon: this.#horizon })
+        consumer.token = undefined
+      } else if (!isHoldfastError(cause, 'Cancelled', 'Aborted', 'TokenMismatch')) throw cause
+    }
+    await ending
+  }
+
+  /** Where a feed from the start begins: what was trimmed by then is not in it. */
+  #start(db: AnyDatabase): Place | undefined {
+    const { oldestPosition } = db.stats()
+    if (oldestPosition <= 1) return undefined
+    this.#horizon = Math.max(this.#horizon, oldestPosition)
+    return { position: oldestPosition - 1, ordinal: Number.POSITIVE_INFINITY }
+  }
+
+  async #readAll(
+    changes: AsyncIterable<unknown>,
+    consumer: Consumer,
+    fromSnapshot: boolean,
+  ): Promise<void> {
+    const rows: [string, unknown][] = []
+    let snapshotAt: number | undefined
+    for await (const item of changes) {
+      const change = item as AnyChange
+      const place = { position: change.position, ordinal: ordinalOf(change.token) }
+      if (change.kind === 'row') {
+        snapshotAt = change.position
+        rows.push([change.key as string, change.row?.['by']])
+        continue
+      }
+      if (fromSnapshot && snapshotAt !== undefined) {
+        this.#sim.sometimes('a feed began with a snapshot')
+        consumer.events.push({ kind: 'snapshot', position: snapshotAt, rows })
+        snapshotAt = undefined
+      }
+      // A feed that began with an empty snapshot has no place to be compared from.
+      if (fromSnapshot && rows.length === 0) return
+      const found = { ...place, key: change.key as string, value: change.row?.['by'] }
+      consumer.events.push({ kind: 'change', change: found })
+      this.#remember(found)
+      consumer.token = change.token
+      consumer.last = place
+    }
+  }
+
+  /** One truth for all: the same place must hold the same change whoever reads it. */
+  #remember(change: FeedChange): void {
+    const entry = this.#seen.get(change.position) ?? new Map<number, FeedChange>()
+    this.#seen.set(change.position, entry)
+    const known = entry.get(change.ordinal)
+    const isSame = known === undefined || (known.key === change.key && known.value === change.value)
+    this.#sim.check('feed:same-everywhere', isSame, `at ${change.position}.${change.ordinal}`)
+    entry.set(change.ordinal, change)
+  }
+
+  async finish(): Promise<void> {
+    const copies = []
+    for (const node of this.#sim.nodes) {
+      const rows = await node.call(({ db }) => db.table('items').query().toArray())
+      const pairs = rows.map((row): [string, unknown] => [row['id'] as string, row['by']])
+      copies.push({ name: node.name, rows: pairs })
+    }
+    this.#sim.judge(checkConvergence(copies))
+    // What the feed still has on the first node, and what consumers had from what was trimmed.
+    const [first] = this.#sim.nodes
+    const last: Consumer = { events: [], token: undefined, last: undefined }
+    await first?.call(async ({ db }) => {
+      await this.#read(db, last, this.#sim.nowMs + 2_000, false)
+      last.events.push({ kind: 'caught-up', position: positionOf(db.token) })
+    })
+    const truth = [...this.#seen.entries()]
+      .toSorted(([a], [b]) => a - b)
+      .flatMap(([, entry]) => [...entry.values()].toSorted((a, b) => a.ordinal - b.ordinal))
+    for (const { events } of [...this.#consumers.values(), last]) {
+      this.#sim.judge(checkFeed(truth, this.#horizon === 0 ? events : events.map(unknownRows)))
+    }
+    this.#judgeWrites(truth)
+  }
+
+  /** Every acked write that was not trimmed before anybody read it is in the feed. */
+  #judgeWrites(truth: readonly FeedChange[]): void {
+    const effects: string[] = []
+    const told = new Set<string>()
+    for (const { position, value } of truth) {
+      if (value === undefined) continue
+      const name = `${position} ${value as string}`
+      if (!told.has(name)) effects.push(value as string)
+      told.add(name)
+    }
+    const shown = new Set(effects)
+    const requests =
+      this.#horizon === 0
+        ? this.#writes.operations
+        : this.#writes.operations.filter(
+            ({ input, outcome }) => outcome !== 'ok' || shown.has(input.id),
+          )
+    this.#sim.judge(checkEffects(requests, effects, { order: 'process' }))
+  }
+}
+
+/** Once changes were trimmed that nobody read, what rows a snapshot must have is not known. */
+function unknownRows(event: FeedEvent): FeedEvent {
+  if (event.kind !== 'snapshot') return event
+  return { kind: 'open', after: { position: event.position, ordinal: Number.POSITIVE_INFINITY } }
+}
+
+const ordinalOf = (token: string): number => Number(token.split('.')[3] ?? 0)
+const positionOf = (token: string): number => Number(token.split('.')[2] ?? 0)

@@ -1,0 +1,210 @@
+/** Registers, compare-and-set, answers that say no, and counters under a Zipf distribution: linearizable, key by key. */
+import { isHoldfastError } from '../../core/errors.ts'
+import { strong, unvalidated } from '../../table/schema.ts'
+import { History } from '../check/history.ts'
+import { checkLinearizable } from '../check/linearizability.ts'
+import { casRegister, counter, type CounterInput } from '../check/models.ts'
+import type { CasInput } from '../check/zones.ts'
+import type { SimClient, Simulation, SimNode } from '../simulation.ts'
+import type { Workload, WorkloadRun } from '../workload.ts'
+import { recorded } from './recorded.ts'
+import { zipf } from './zipf.ts'
+
+interface Register {
+  id: string
+  value: number
+}
+
+const KEYS = 6
+const READS = ['read', 'read', 'read', 'read', 'count'] as const
+const WRITES = ['write', 'cas', 'cas', 'insert', 'swap', 'swap', 'remove'] as const
+const COUNTS = ['add', 'add', 'bump'] as const
+const KINDS = [...READS, ...WRITES, ...COUNTS]
+/** Values are unique: the client's number times this, plus the number of the operation. */
+const VALUES_OF_CLIENT = 100_000
+
+export const registers: Workload = {
+  name: 'registers',
+  what: 'reads, all kinds of writes, refusals and counters over few hot keys are linearizable',
+  tables: {
+    registers: strong({ row: unvalidated<Register>(), key: 'id' }),
+    counters: strong({ row: unvalidated<Register>(), key: 'id' }),
+  },
+  begin: (sim) => new RegistersRun(sim),
+}
+
+class RegistersRun implements WorkloadRun {
+  readonly #sim: Simulation
+  readonly #registers: History<CasInput, unknown>
+  readonly #counters: History<CounterInput, number | undefined>
+  /** What each client read or wrote last, by key: what its next compare-and-set expects. */
+  readonly #known = new Map<string, number | undefined>()
+
+  constructor(sim: Simulation) {
+    this.#sim = sim
+    this.#registers = new History(() => sim.nowMs)
+    this.#counters = new History(() => sim.nowMs)
+  }
+
+  async operation(client: SimClient, number: number): Promise<void> {
+    const draw = client.drawOf(`operation-${number}`)
+    const key = `r${zipf(draw, KEYS)}`
+    const node = draw.pick(this.#sim.nodes)
+    const value = Number(client.name.slice('client-'.length)) * VALUES_OF_CLIENT + number
+    switch (draw.pick(KINDS)) {
+      case 'read':
+        return this.#read(client, node, key)
+      case 'write':
+        return this.#write(client, node, key, value)
+      case 'cas':
+        return this.#cas(client, node, key, value)
+      case 'insert':
+        return this.#insert(client, node, key, value)
+      case 'swap':
+        return this.#swap(client, node, key, value)
+      case 'remove':
+        return this.#remove(client, node, key)
+      case 'add':
+        return this.#add(client, node, key, draw.int(1, 9))
+      case 'bump':
+        return this.#bump(client, node, key, draw.int(1, 9))
+      case 'count':
+        return this.#count(client, node, key)
+    }
+  }
+
+  async #read(client: SimClient, node: SimNode, key: string): Promise<void> {
+    const input = { kind: 'read', key } as const
+    const text = `read ${key}`
+    const outcome = await recorded(this.#registers, client, node, input, text, async ({ db }) => {
+      const row = await db.table('registers').get(key)
+      return { output: row?.['value'] }
+    })
+    if (outcome.kind === 'ok') this.#learn(client, key, outcome.value.output as number | undefined)
+  }
+
+  async #write(client: SimClient, node: SimNode, key: string, value: number): Promise<void> {
+    const input = { kind: 'write', key, value } as const
+    const text = `write ${key} = ${value}`
+    const outcome = await recorded(this.#registers, client, node, input, text, async ({ db }) => {
+      const { position } = await db.table('registers').put({ id: key, value })
+      return { output: undefined, position }
+    })
+    if (outcome.kind === 'ok') this.#learn(client, key, value)
+  }
+
+  async #cas(client: SimClient, node: SimNode, key: string, value: number): Promise<void> {
+    const expected = this.#known.get(`${client.name} ${key}`)
+    const input = { kind: 'cas', key, expected, value } as const
+    const text = `cas ${key} from ${expected} to ${value}`
+    const outcome = await recorded(this.#registers, client, node, input, text, async ({ db }) => {
+      const output = await db.transact(async (tx) => {
+        const rows = tx.table('registers')
+        const found = await rows.get(key)
+        if (found?.['value'] !== expected) return false
+        await rows.put({ id: key, value })
+        return true
+      })
+      return { output }
+    })
+    if (outcome.kind === 'ok' && outcome.value.output === true) this.#learn(client, key, value)
+  }
+
+  /** As a compare-and-set whose expectation is that there is none. */
+  async #insert(client: SimClient, node: SimNode, key: string, value: number): Promise<void> {
+    const input = { kind: 'cas', key, expected: undefined, value } as const
+    const text = `insert ${key} = ${value}`
+    await recorded(this.#registers, client, node, input, text, async ({ db }) => {
+      const insert = db.table('registers').insert({ id: key, value })
+      return { output: await wasDone(insert, 'AlreadyExists') }
+    })
+  }
+
+  async #swap(client: SimClient, node: SimNode, key: string, value: number): Promise<void> {
+    const input = { kind: 'swap', key, value } as const
+    const text = `swap ${key} for ${value}`
+    await recorded(this.#registers, client, node, input, text, async ({ db }) => {
+      let before: unknown
+      const swap = db.table('registers').update(key, (row) => {
+        before = row['value']
+        return { ...row, value }
+      })
+      return { output: (await wasDone(swap, 'NotFound')) ? before : undefined }
+    })
+  }
+
+  async #remove(client: SimClient, node: SimNode, key: string): Promise<void> {
+    const input = { kind: 'remove', key } as const
+    await recorded(this.#registers, client, node, input, `remove ${key}`, async ({ db }) => {
+      const { existed } = await db.table('registers').delete(key)
+      return { output: existed }
+    })
+  }
+
+  async #add(client: SimClient, node: SimNode, key: string, by: number): Promise<void> {
+    const input = { kind: 'add', key, by } as const
+    const text = `add ${by} to ${key}`
+    await recorded(this.#counters, client, node, input, text, async ({ db }) => {
+      const create = { id: key, value: 0 }
+      const rows = db.table('counters')
+      const { row, position } = await rows.increment(key, { value: by }, { create })
+      return { output: row['value'] as number, position }
+    })
+  }
+
+  /** As `#add`, by a transaction that reads. */
+  async #bump(client: SimClient, node: SimNode, key: string, by: number): Promise<void> {
+    const input = { kind: 'add', key, by } as const
+    const text = `read ${key}, add ${by}`
+    await recorded(this.#counters, client, node, input, text, async ({ db }) => {
+      const output = await db.transact(async (tx) => {
+        const rows = tx.table('counters')
+        const before = await rows.get(key)
+        const value = ((before?.['value'] as number | undefined) ?? 0) + by
+        await rows.put({ id: key, value })
+        return value
+      })
+      return { output }
+    })
+  }
+
+  async #count(client: SimClient, node: SimNode, key: string): Promise<void> {
+    const input = { kind: 'read', key } as const
+    await recorded(this.#counters, client, node, input, `count ${key}`, async ({ db }) => {
+      const row = await db.table('counters').get(key)
+      return { output: (row?.['value'] as number | undefined) ?? 0 }
+    })
+  }
+
+  #learn(client: SimClient, key: string, value: number | undefined): void {
+    this.#known.set(`${client.name} ${key}`, value)
+  }
+
+  /** Every key is read on every node: what was written last must be there. */
+  async finish(): Promise<void> {
+    for (const node of this.#sim.nodes) {
+      await this.#sim.clients(1, async (client) => {
+        for (let key = 0; key < KEYS; key++) {
+          await this.#read(client, node, `r${key}`)
+          await this.#count(client, node, `r${key}`)
+        }
+      })
+    }
+    this.#sim.judge(checkLinearizable(this.#registers.operations, casRegister))
+    this.#sim.judge(checkLinearizable(this.#counters.operations, counter))
+  }
+}
+
+/** False when it was refused with `code`, which is an answer as well. */
+async function wasDone(
+  work: Promise<unknown>,
+  code: 'AlreadyExists' | 'NotFound',
+): Promise<boolean> {
+  try {
+    await work
+    return true
+  } catch (cause) {
+    if (isHoldfastError(cause, code)) return false
+    throw cause
+  }
+}

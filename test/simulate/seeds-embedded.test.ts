@@ -1,0 +1,3 @@
+import { fixedSeeds } from './fixed-seeds.ts'
+
+fixedSeeds('embedded')
