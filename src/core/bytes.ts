@@ -21,7 +21,7 @@ export function equalBytes(a: Bytes, b: Bytes): boolean {
 
 /** A copy that owns its memory. Not `bytes.slice()`: a Buffer's shares it. */
 export function copyBytes(bytes: Bytes): Bytes {
-  return Uint8Array.prototype.slice.call(bytes)
+  return new Uint8Array(bytes)
 }
 
 /** A copy of borrowed bytes, if there are any. */

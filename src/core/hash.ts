@@ -4,7 +4,7 @@
  * chains that are compared between nodes (S3, S7). `keyDigest` spreads keys over the resolver's
  * window: a collision costs an abort there, never correctness (S4).
  */
-import { createHash } from 'node:crypto'
+import { createHash, hash } from 'node:crypto'
 import { crc32 as nativeCrc32 } from 'node:zlib'
 import type { Bytes } from './bytes.ts'
 
@@ -37,10 +37,26 @@ export function crc32(bytes: Bytes, start = 0, end: number = bytes.length, seed 
 
 /** SHA-256 of the parts, one after another, cut to 16 bytes. */
 export function digest(...parts: readonly Bytes[]): Bytes {
-  const hash = createHash('sha256')
-  for (const part of parts) hash.update(part)
-  return new Uint8Array(hash.digest().subarray(0, DIGEST_BYTES))
+  let length = 0
+  for (const part of parts) length += part.length
+  if (length > TOGETHER_MAX) {
+    const running = startDigest()
+    for (const part of parts) running.update(part)
+    return running.finish()
+  }
+  let at = 0
+  for (const part of parts) {
+    together.set(part, at)
+    at += part.length
+  }
+  return new Uint8Array(
+    hash('sha256', together.subarray(0, length), 'buffer').subarray(0, DIGEST_BYTES),
+  )
 }
+
+/** Up to this many bytes, putting the parts together is cheaper than a running hash. */
+const TOGETHER_MAX = 4096
+const together = Buffer.allocUnsafeSlow(TOGETHER_MAX)
 
 /** `digest` of bytes that come part by part. */
 export interface RunningDigest {
@@ -50,10 +66,10 @@ export interface RunningDigest {
 }
 
 export function startDigest(): RunningDigest {
-  const hash = createHash('sha256')
+  const running = createHash('sha256')
   return {
-    update: (part) => void hash.update(part),
-    finish: () => new Uint8Array(hash.digest().subarray(0, DIGEST_BYTES)),
+    update: (part) => void running.update(part),
+    finish: () => new Uint8Array(running.digest().subarray(0, DIGEST_BYTES)),
   }
 }
 

@@ -160,7 +160,30 @@ class UniqueRun implements WorkloadRun {
     })
   }
 
+  /** When all is quiet, a value that no row has can be taken: no refusal outlives its reason. */
+  async #takeFree(client: SimClient, node: SimNode): Promise<void> {
+    await client.operation('take every free name', node, async ({ db }) => {
+      const users = db.table('users')
+      const rows = await users.query().toArray()
+      const taken = new Set(rows.map((row) => row['name']))
+      for (let i = 0; i < NAMES; i++) {
+        const name = `n${i}`
+        if (taken.has(name)) continue
+        const isFree = await users.insert({ id: `last-${name}`, name, team: 't0', score: 0 }).then(
+          () => true,
+          (cause: unknown) => {
+            if (!isHoldfastError(cause, 'UniqueViolation')) throw cause
+            return false
+          },
+        )
+        this.#sim.check('unique:free-value-refused', isFree, `no row has ${name}`, [name])
+      }
+    })
+  }
+
   async finish(): Promise<void> {
+    const [first] = this.#sim.nodes
+    if (first !== undefined) await this.#sim.clients(1, (client) => this.#takeFree(client, first))
     for (const node of this.#sim.nodes) {
       await this.#sim.clients(1, (client) => this.#view(client, node))
     }
