@@ -40,6 +40,8 @@ export interface DiskLoss {
 
 const NOTHING: Unfinished = { unsettled: 0, underWay: undefined }
 const COMMIT_MS = 0.2
+/** A turn of the event loop. */
+const REPORT_MS = 0.1
 /** A flush that someone waits for, and one that also takes along what others write meanwhile. */
 const FSYNC_MS = { synced: 1, overlapping: 5 }
 
@@ -59,11 +61,12 @@ export class SimDisk {
     const { profile = 'synced', commitMs = COMMIT_MS, fsyncMs = FSYNC_MS[profile] } = options
     const draws = kernel.random(`disk/${name}`)
     const [commits, fsyncs] = [draws.fork('commits'), draws.fork('fsyncs')]
+    const reports = draws.fork('reports')
     this.#draws = draws
     this.name = name
     this.#kernel = kernel
     this.#options = options
-    this.#times = { profile, commitMs, fsyncMs, commits, fsyncs }
+    this.#times = { profile, commitMs, fsyncMs, reportMs: REPORT_MS, commits, fsyncs, reports }
   }
 
   /** Set its fields at any time. */

@@ -30,8 +30,11 @@ export interface StoreTimes {
   readonly commitMs: number
   /** Mean time of a flush, in milliseconds. */
   readonly fsyncMs: number
+  /** Mean time from a commit to its callers being told, in milliseconds. */
+  readonly reportMs: number
   readonly commits: Draw
   readonly fsyncs: Draw
+  readonly reports: Draw
 }
 
 /** How fast a disk takes bytes: 200 MB/s. */
@@ -73,6 +76,8 @@ export class SimStore implements Store {
   /** What a failure may have left on the disk all the same. */
   #doubtful: Change | undefined
   #underWay: UnderWay | undefined
+  /** Committed, and their callers not told yet. */
+  #reporting: readonly Waiting[] | undefined
   #waiting: Waiting[] = []
   /** The last commit that a flush took along, as far as this process knows. */
   #flushed: number
@@ -115,7 +120,7 @@ export class SimStore implements Store {
       const waiting = { batch, resolve, reject }
       if (this.#underWay?.beganMs === this.#kernel.nowMs) this.#underWay.batches.push(waiting)
       else this.#waiting.push(waiting)
-      if (this.#underWay === undefined) this.#begin()
+      if (this.#underWay === undefined && this.#reporting === undefined) this.#begin()
     })
   }
 
@@ -143,7 +148,7 @@ export class SimStore implements Store {
     this.#crashed = !this.#closed
     const batches = this.#underWay?.batches
     return {
-      unsettled: (batches?.length ?? 0) + this.#waiting.length,
+      unsettled: (batches?.length ?? 0) + (this.#reporting?.length ?? 0) + this.#waiting.length,
       underWay: batches === undefined ? this.#doubtful : changeOf(batches.map(batchOf)),
     }
   }
@@ -164,7 +169,7 @@ export class SimStore implements Store {
   }
 
   get #idle(): boolean {
-    return this.#underWay === undefined && !this.#flushing
+    return this.#underWay === undefined && this.#reporting === undefined && !this.#flushing
   }
 
   #begin(): void {
@@ -189,9 +194,20 @@ export class SimStore implements Store {
     this.#kernel.note(`${this.owner.name} commits ${change.keys.length} operations`)
     this.#medium.commit(change, this.#times.profile === 'synced')
     this.#underWay = undefined
+    this.#reporting = batches
+    this.#flush()
+    // It can be read before it is reported, as with LMDB, whose write thread commits.
+    const { reports, reportMs } = this.#times
+    this.#kernel.after(drawn(reports, reportMs), 'store report', this.owner, () => this.#report())
+  }
+
+  #report(): void {
+    const batches = this.#reporting
+    if (this.#dead || batches === undefined) return
+    this.#reporting = undefined
     for (const { resolve } of batches) resolve()
     if (this.#waiting.length > 0) this.#begin()
-    this.#flush()
+    if (this.#idle) this.#whenIdle?.()
   }
 
   /** Flushes in the background, one flush at a time, as long as there is something to flush. */
