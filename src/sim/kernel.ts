@@ -29,7 +29,7 @@ export interface KernelOptions {
   readonly callsPerStepMax?: number
   /** Whether ambient time, timers, randomness and I/O are trapped in a step (D2). Default: true. */
   readonly tripwires?: boolean
-  /** Virtual milliseconds after which a run is held to be endless. Default: an hour. */
+  /** Virtual milliseconds after which a run is held to be endless. Default: no end. */
   readonly virtualMsMax?: number
   /** Ends the process at a step that never ends and calls nothing. Default: none. */
   readonly watchdog?: Watchdog | undefined
@@ -42,8 +42,6 @@ export class EndlessStep extends Error {
 
 /** A step of real work makes some hundreds. */
 const CALLS_PER_STEP_MAX = 1_000_000
-/** Faults and deadlines are over within minutes. */
-const VIRTUAL_MS_MAX = 3_600_000
 /** Virtual time that passes at once, without an event, and is told apart: nobody had anything to do. */
 const IDLE_MS = 10
 /** Events between two turns of the process's event loop. */
@@ -82,7 +80,7 @@ export class Kernel {
     this.seed = seed
     this.#options = options
     this.#callsMax = options.callsPerStepMax ?? CALLS_PER_STEP_MAX
-    this.#virtualMsMax = options.virtualMsMax ?? VIRTUAL_MS_MAX
+    this.#virtualMsMax = options.virtualMsMax ?? Number.POSITIVE_INFINITY
     this.trace = new Trace(options.record)
     this.#meter = {
       drew: () => {

@@ -173,7 +173,7 @@ export class SimLogPort implements SimLog {
       if (cursor.ended) return
       cursor.next = position + 1
       // A copy: what one node does to its bytes, or remembers of them, is not the others'.
-      cursor.follower.entry(position, Buffer.from(frame))
+      cursor.follower.entry(position, copyBytes(frame))
     }
   }
 

@@ -7,6 +7,7 @@ import { idempotency } from './idempotency.ts'
 import { large } from './large.ts'
 import { listAppend } from './list-append.ts'
 import { registers } from './registers.ts'
+import { sessions } from './sessions.ts'
 import { unique } from './unique.ts'
 
 export const WORKLOADS: readonly Workload[] = [
@@ -18,4 +19,5 @@ export const WORKLOADS: readonly Workload[] = [
   idempotency,
   definitions,
   large,
+  sessions,
 ]
