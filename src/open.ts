@@ -1,6 +1,7 @@
 /** The composition root: the only file that names adapters. */
 import { resolve } from 'node:path'
 import { hex } from './core/bytes.ts'
+import { HoldfastError } from './core/errors.ts'
 import { systemEnv, systemProcess } from './core/system-env.ts'
 import { openLocalLog } from './log/local-log.ts'
 import { FolderSocket } from './server/folder-socket.ts'
@@ -61,11 +62,13 @@ export interface Served<T extends TableDefinitions> {
 export async function openServed<const T extends TableDefinitions = Record<never, never>>(
   options: OpenOptions<T>,
 ): Promise<Served<T>> {
+  if (typeof options !== 'object' || options === null)
+    throw refused('options of open are an object')
   checkShards(options.shards)
   if (options.memory === true) {
     return start(options, openMemoryStore(systemEnv), undefined)
   }
-  const dir = resolve(options.dir ?? './data')
+  const dir = resolve(folderOf(options.dir ?? './data'))
   const claim = await claimFolder(dir, {
     create: options.mustExist !== true,
     pid: systemProcess.pid,
@@ -78,6 +81,15 @@ export async function openServed<const T extends TableDefinitions = Record<never
     await claim.release()
     throw cause
   }
+}
+
+function folderOf(dir: unknown): string {
+  if (typeof dir === 'string' && dir !== '' && !dir.includes('\0')) return dir
+  throw refused('dir is the path of a folder')
+}
+
+function refused(message: string): HoldfastError {
+  return new HoldfastError('InvalidArgument', message)
 }
 
 async function start<T extends TableDefinitions>(

@@ -20,7 +20,7 @@
 import { isUtf8 } from 'node:buffer'
 import { assert } from './assert.ts'
 import type { Bytes } from './bytes.ts'
-import { HoldfastError } from './errors.ts'
+import { HoldfastError, isHoldfastError } from './errors.ts'
 import { LIMITS } from './limits.ts'
 
 /** What a key, or an element of one, may be. Numbers are finite, dates valid, strings well-formed. */
@@ -62,7 +62,12 @@ export const KEY_ROOM: number = 2 * LIMITS.storeKeyBytes + 16
 
 /** Encodes `key` into `out` from `at` on, which has `KEY_ROOM` there; returns where it ends. */
 export function encodeKeyInto(out: Buffer, at: number, key: Key): number {
-  return writeKey(key, out, at, at + LIMITS.keyBytes, 0)
+  try {
+    return writeKey(key, out, at, at + LIMITS.keyBytes, 0)
+  } catch (cause) {
+    // Its figure is where the room ends in `out`.
+    throw isHoldfastError(cause, 'KeyTooLarge') ? tooLarge(LIMITS.keyBytes) : cause
+  }
 }
 
 /** Decodes one key. Throws `RangeError` on bytes that no key has: the caller names the damage. */
@@ -329,11 +334,12 @@ function next(cursor: Cursor): number {
 }
 
 function room(at: number, count: number, max: number): void {
-  if (at + count > max) {
-    throw new HoldfastError('KeyTooLarge', `a key has more than ${max} bytes when encoded`, {
-      details: { limitBytes: max },
-    })
-  }
+  if (at + count > max) throw tooLarge(max)
+}
+
+function tooLarge(limitBytes: number): HoldfastError {
+  const message = `a key has more than ${limitBytes} bytes when encoded`
+  return new HoldfastError('KeyTooLarge', message, { details: { limitBytes } })
 }
 
 function invalid(reason: string): HoldfastError {

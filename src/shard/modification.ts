@@ -49,12 +49,18 @@ export function modify(row: Row | undefined, modification: Modification): Modifi
   }
   for (const [field, values] of Object.entries(modification.append ?? {})) {
     const current = out[field] ?? []
-    if (!Array.isArray(current)) return { ok: false, code: 'NotAppendable', field }
+    // Whoever wrote the entry: what cannot be applied is refused, since a throw would stop every node.
+    if (!Array.isArray(current) || !isList(values))
+      return { ok: false, code: 'NotAppendable', field }
     out[field] = [...(current as unknown[]), ...values]
   }
   for (const [field, value] of Object.entries(modification.patch ?? {})) out[field] = value
   for (const field of modification.remove ?? []) delete out[field]
   return { ok: true, row: out }
+}
+
+function isList(value: unknown): value is readonly unknown[] {
+  return Array.isArray(value)
 }
 
 /** Fields that a modification touches. */

@@ -104,6 +104,8 @@ export class Proposer implements ApplyListener {
   /** The monotonic clock at the last sweep: deadlines are kept to within one. */
   #nowMs: number
   #stopped: HoldfastError | undefined
+  /** What the callers of sealed batches are told once it stopped. */
+  #told: HoldfastError | undefined
   #closing: HoldfastError | undefined
   /** What `found` and `open` wait for. */
   #starting: { resolve: () => void; reject: (cause: unknown) => void } | undefined
@@ -476,7 +478,9 @@ export class Proposer implements ApplyListener {
     const readers = this.#barriers.board()
     const name = `${hex(state.identity)}.${this.#tenure.session}.${number}.${hex(digest)}`
     const parcel = this.#carrier.take({ frame, name, ordered: true })
-    this.#sealed.push({ number, digest, waiting, readers, parcel })
+    // A log that delivers at once may have stopped the node by it.
+    if (this.#told !== undefined) for (const one of waiting) this.#fail(one, this.#told)
+    else this.#sealed.push({ number, digest, waiting, readers, parcel })
     this.#sealedThisTurn++
   }
 
@@ -580,6 +584,7 @@ export class Proposer implements ApplyListener {
           cause: sent,
         })
       : sent
+    this.#told = told
     for (const { waiting: list } of this.#sealed.splice(0)) {
       for (const waiting of list) if (!waiting.done) this.#fail(waiting, told)
     }

@@ -1,6 +1,12 @@
 /** The command line of `holdfast simulate`. */
 import { parseArgs } from 'node:util'
-import { FAULT_KINDS, type FaultChoice, type FaultKind, type Setup } from './fault-plan.ts'
+import {
+  FAULT_KINDS,
+  happensIn,
+  type FaultChoice,
+  type FaultKind,
+  type Setup,
+} from './fault-plan.ts'
 import type { Workload } from './workload.ts'
 import { WORKLOADS } from './workloads/all.ts'
 import { ZOO_BUDGET } from './zoo.ts'
@@ -73,6 +79,7 @@ export function readArguments(
   { cores, soakSeed }: { readonly cores: number; readonly soakSeed: number },
 ): Options {
   const values = parsed(args)
+  if (values.patch !== undefined && !values.zoo) throw new Usage('--patch goes with --zoo')
   const isAlone = values.seed !== undefined && values.seeds === undefined
   const minutes = values.minutes === undefined ? undefined : Number(values.minutes)
   if (minutes !== undefined && !(minutes > 0)) throw new Usage('--minutes takes a number above 0')
@@ -96,7 +103,7 @@ export function readArguments(
     jobs: Math.min(numberOf('jobs', values.jobs ?? String(cores)), seedCount),
     isChild: values.child,
     workloads: workloadsOf(values.workload),
-    faults: faultsOf(values.faults ?? 'survivable'),
+    faults: faultsOf(values.faults ?? 'survivable', setupOf(values.setup)),
     setup: setupOf(values.setup),
     nodes: values.nodes === undefined ? undefined : numberOf('nodes', values.nodes),
     out: values.out,
@@ -168,10 +175,15 @@ export function workloadNamed(name: string): Workload {
   throw new Usage(`no such workload: ${name}; there are ${known}`)
 }
 
-function faultsOf(text: string): FaultChoice {
+function faultsOf(text: string, setup: Setup | undefined): FaultChoice {
   if (text === 'none' || text === 'survivable' || text === 'hostile') return text
   const kinds = text.split(',')
   const unknown = kinds.filter((kind) => !(FAULT_KINDS as readonly string[]).includes(kind))
+  const alien =
+    setup === undefined ? [] : kinds.filter((kind) => !happensIn(setup, kind as FaultKind))
+  if (unknown.length === 0 && alien.length > 0) {
+    throw new Usage(`--setup ${setup} has no ${alien.join(', ')}`)
+  }
   if (unknown.length === 0) return kinds as FaultKind[]
   throw new Usage(`no such fault: ${unknown.join(', ')}; there are ${FAULT_KINDS.join(', ')}`)
 }

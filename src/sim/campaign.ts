@@ -8,7 +8,7 @@ import {
   type SeedReport,
 } from './campaign-report.ts'
 import { drawFrom } from './draw.ts'
-import type { FaultChoice, Setup } from './fault-plan.ts'
+import { happensIn, type FaultChoice, type Setup } from './fault-plan.ts'
 import { planOf, type Plan } from './plan.ts'
 import { runWorkload } from './run.ts'
 import { compareRuns, type Trace } from './trace.ts'
@@ -46,7 +46,11 @@ const NODES = [3, 3, 3, 2, 5] as const
 export function planOfSeed(seed: number, options: SeedOptions): Plan {
   const workload = workloadOfSeed(seed, options)
   const draw = drawFrom(seed, 'plan')
-  const setups = workload.setups ?? ['embedded', 'shared', 'shared']
+  const { faults } = options
+  const setups = (workload.setups ?? ['embedded', 'shared', 'shared']).filter(
+    // Kinds that are named must be able to happen.
+    (setup) => typeof faults === 'string' || faults.every((kind) => happensIn(setup, kind)),
+  )
   const setup = options.setup ?? draw.fork('setup').pick(setups)
   const nodes = setup === 'embedded' ? 1 : (options.nodes ?? draw.fork('nodes').pick(NODES))
   return planOf({
@@ -57,7 +61,7 @@ export function planOfSeed(seed: number, options: SeedOptions): Plan {
     clients: CLIENTS,
     operations: workload.operations ?? OPERATIONS,
     durationMs: DURATION_MS,
-    faults: options.faults,
+    faults,
   })
 }
 

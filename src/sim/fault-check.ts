@@ -1,6 +1,7 @@
 /** Refuses faults that do not exist, before they are half done. */
 import { HoldfastError } from '../core/errors.ts'
 import { FAULT_KINDS, kindsOf, type Fault, type FaultKind, type Setup } from './fault-plan.ts'
+import type { Partition } from './partition.ts'
 
 /** @throws HoldfastError `InvalidArgument` when `kind` is none, or none of `setup` */
 export function checkKind(kind: string, setup: Setup): void {
@@ -22,4 +23,16 @@ export function checkFault(
   if (forMs !== undefined && !(forMs >= 0)) {
     throw new HoldfastError('InvalidArgument', 'forMs is a number of virtual milliseconds')
   }
+}
+
+/** @throws HoldfastError `InvalidArgument` for a partition of machines that are not in this run */
+export function checkPartition(shape: Partition, machines: readonly string[]): void {
+  const { kind: _kind, ...named } = shape
+  const names = Object.values(named)
+    .flat()
+    .filter((name) => typeof name === 'string')
+  const unknown = names.find((name) => !machines.includes(name))
+  if (unknown === undefined) return
+  const message = `there is no machine ${unknown}; there are ${machines.join(', ')}`
+  throw new HoldfastError('InvalidArgument', message)
 }

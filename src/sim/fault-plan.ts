@@ -174,6 +174,11 @@ export function kindsOf(choice: FaultChoice, setup: Setup): readonly FaultKind[]
   })
 }
 
+/** Whether a fault of this kind can happen in `setup`. */
+export function happensIn(setup: Setup, kind: FaultKind): boolean {
+  return KINDS[kind].setups.includes(setup)
+}
+
 /** Whether a plan has a fault that its setup does not promise to survive. */
 export function isHostile(faults: readonly Fault[], setup: Setup): boolean {
   return faults.some((fault) => !KINDS[fault.kind].survivors.includes(setup))

@@ -138,6 +138,9 @@ export function runWorkload(
     await sim.heal()
     await live(sim, (client, number) => run.operation(client, LIVENESS_FROM + number), plan)
     await run.finish()
+    if (plan.setup === 'shared') {
+      await sim.eventually('agreement:reached', () => sim.world.agreement.compare())
+    }
   })
 }
 

@@ -57,6 +57,7 @@ const NODES_MAX = 9
 
 /** @throws HoldfastError `InvalidArgument` that says what to pass instead */
 export function checkOptions<Api>(options: SimulateOptions<Api>, drive: unknown): void {
+  if (typeof options !== 'object' || options === null) throw refused('simulate takes options')
   const { nodes, seeds, seed, durationMs, limitMs, budgetMs, app, tables, setup, faults } = options
   if (typeof drive !== 'function') {
     throw refused('simulate(options, async (sim) => { ... }) takes a function that drives the test')

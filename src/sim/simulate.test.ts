@@ -380,8 +380,20 @@ describe('options that make no sense', () => {
     })
   })
 
-  it('are refused: no function', async () => {
+  // A test that cuts off a machine that is not there proves nothing.
+  it('are refused: a partition of a machine that does not exist', async () => {
+    const cut = simulate({ ...quiet, nodes: 3 }, (sim) => {
+      sim.partition({ kind: 'isolate', machine: 'log-1' })
+      sim.partition({ kind: 'halves', one: ['node-1', 'node-4'] })
+    })
+    await expect(cut).rejects.toThrow(/there is no machine node-4; there are node-1/)
+  })
+
+  it('are refused: no function, no options', async () => {
     const call = simulate as (options: SimulateOptions) => Promise<unknown>
+    await expect(simulate(undefined as never, () => undefined)).rejects.toMatchObject({
+      code: 'InvalidArgument',
+    })
     await expect(call({ nodes: 1 })).rejects.toMatchObject({ code: 'InvalidArgument' })
   })
 })

@@ -9,7 +9,7 @@ import type { Draw } from './draw.ts'
 import type { Fault } from './fault-plan.ts'
 import type { Owner } from './kernel.ts'
 import type { Machine } from './machine.ts'
-import { checkFault } from './fault-check.ts'
+import { checkFault, checkPartition } from './fault-check.ts'
 import type { Partition } from './partition.ts'
 import type { Plan } from './plan.ts'
 import { RunFailed, told } from './run-failed.ts'
@@ -257,7 +257,9 @@ export class Simulation<Api = unknown> {
 
   /** Breaks the network now, until healing or until what is returned is called. */
   partition(shape: Partition): Cancel {
-    const { kernel, timeline, network, desk } = this.world
+    const { kernel, timeline, network, desk, machines, log } = this.world
+    const servers = Array.from({ length: log?.servers ?? 0 }, (_, i) => `log-${i + 1}`)
+    checkPartition(shape, [...machines.map(({ name }) => name), ...servers])
     timeline.add(kernel.nowMs, 'driver', `partition ${JSON.stringify(shape)}`, true)
     desk.counts['partition'] = (desk.counts['partition'] ?? 0) + 1
     const end = network.partition(shape)
@@ -495,7 +497,8 @@ async function settled<T>(work: Promise<T>): Promise<Outcome<T>> {
   try {
     return { kind: 'ok', value: await work }
   } catch (error) {
-    if (isHoldfastError(error)) {
+    // An invariant that does not hold excuses nothing.
+    if (isHoldfastError(error) && error.kind !== 'bug') {
       return error.applied === 'no' ? { kind: 'failed', error } : { kind: 'unknown', error }
     }
     // Anything else is an error of the test itself.

@@ -2,6 +2,7 @@
  * The world of one run: machines with clocks and disks, the network between them, the servers of the
  * log; and what a machine boots: a database, and the user's app if there is one.
  */
+import { Agreement } from './agreement.ts'
 import { must } from '../core/assert.ts'
 import { HoldfastError, isHoldfastError } from '../core/errors.ts'
 import { openLocalLog } from '../log/local-log.ts'
@@ -71,6 +72,8 @@ export class World<Api = unknown> {
   /** What no plan of survivable faults may lead to. */
   readonly problems: { readonly property: string; readonly message: string }[] = []
   readonly seen: Set<string>
+  /** That nodes of one log decide alike. */
+  readonly agreement: Agreement
   readonly #options: WorldOptions
   readonly #disks = new Map<string, SimDisk>()
   /** What an app does about a rejection that nobody handled, by its incarnation. */
@@ -83,6 +86,10 @@ export class World<Api = unknown> {
     this.plan = plan
     this.seen = seen
     this.#options = options
+    this.agreement = new Agreement((message) => {
+      if (isHostile(plan.faults, plan.setup)) return
+      this.problems.push({ property: 'agreement', message })
+    })
     this.network = new SimNetwork(kernel)
     this.log = plan.setup === 'shared' ? this.#openLog() : undefined
     const parts = {
@@ -216,6 +223,7 @@ export class World<Api = unknown> {
     const release = (): Promise<void> => Promise.resolve()
     const { db, node } = await startDatabase(options, { env, store, openLog, dir, release })
     this.#watch(incarnation, node)
+    if (shared !== undefined) this.agreement.watch(machine.name, node)
     const { window: size } = this.#options
     if (size !== undefined && !isMemory && !this.#hasStarted) {
       await node.proposer.command({ type: 'window', size })

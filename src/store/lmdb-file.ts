@@ -58,7 +58,10 @@ export function dataFile(dir: string): string {
   return join(dir, 'data.mdb')
 }
 
-/** Throws `StoreTruncated` or `StoreCorrupt`. Returns false for a new store: no file, or an empty one. */
+/**
+ * Throws `StoreTruncated` or `StoreCorrupt`. Returns false for a new store, which has no file: a new
+ * one gets its name when it is whole, so an empty one was cut.
+ */
 export function checkLmdbFile(path: string): boolean {
   const file = openToRead(path)
   if (file === undefined) return false
@@ -67,7 +70,7 @@ export function checkLmdbFile(path: string): boolean {
       const meta = newestMeta(file)
       // After the meta page: what it speaks of was written before it was.
       const { size } = fstatSync(file)
-      if (size === 0) return false
+      if (size === 0) throw cut(path)
       if (meta === undefined) {
         throw corrupt(path, 'it is no data file of Holdfast, or its start is damaged')
       }
@@ -135,7 +138,9 @@ export function syncFolder(dir: string): void {
 
 function openToRead(path: string): number | undefined {
   try {
-    return openSync(path, 'r')
+    const file = openSync(path, 'r')
+    if (fstatSync(file).isFile()) return file
+    closeSync(file)
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException
     if (code === 'ENOENT') return undefined
@@ -146,6 +151,7 @@ function openToRead(path: string): number | undefined {
       { cause, applied: 'no' },
     )
   }
+  throw corrupt(path, 'it is no file')
 }
 
 function newestMeta(file: number): Meta | undefined {
@@ -234,6 +240,10 @@ function truncated(path: string, meta: Meta, size: number): HoldfastError {
     `${path} has ${size} bytes of up to ${neededBytes}, and pages in use are missing`,
     { details: { path, bytes: size, neededBytes } },
   )
+}
+
+function cut(path: string): HoldfastError {
+  return new HoldfastError('StoreTruncated', `${path} is empty`, { details: { path, bytes: 0 } })
 }
 
 function corrupt(path: string, reason: string): HoldfastError {

@@ -10,6 +10,7 @@ import type { Modification } from '../shard/modification.ts'
 import type { Node } from '../shard/node.ts'
 import { storedTotal } from '../shard/shard-stats.ts'
 import { Expiry } from './expiry.ts'
+import { checkCall, checkFunction } from './arguments.ts'
 import type {
   AnyTable,
   DatabaseStats,
@@ -19,6 +20,7 @@ import type {
 } from './handles.ts'
 import { Problems, type BackgroundProblem } from './problems.ts'
 import {
+  checkDeclared,
   checkName,
   strong,
   TTL_INDEX,
@@ -186,7 +188,8 @@ class DatabaseHandle {
   }
 
   get token(): string {
-    return formatToken(this.identity, this.#node.loop.flushed)
+    // What was read here may be newer than what was reported.
+    return formatToken(this.identity, this.#node.loop.visible())
   }
 
   static async open(parts: DatabaseParts, definitions: TableDefinitions): Promise<DatabaseHandle> {
@@ -218,6 +221,7 @@ class DatabaseHandle {
   }
 
   async #declare(name: string, definition: AnyDefinition): Promise<void> {
+    checkDeclared(name, definition)
     checkName('table', name)
     const { schema, migrate, version } = definition
     const known = this.#handles.get(name)?.core
@@ -313,6 +317,8 @@ class DatabaseHandle {
   }
 
   async transact<R>(run: (tx: never) => Promise<R> | R, options: TransactOptions = {}): Promise<R> {
+    checkFunction('transact', run)
+    checkCall(options)
     const body = (transaction: StrongTransaction): Promise<R> | R =>
       run(this.#transactionHandle(transaction) as never)
     const { value } = await this.#transactor.once(options.request ?? null, options, body)

@@ -133,7 +133,11 @@ export function strong<Row extends object>(
   options: PlainOptions<Row>,
 ): StrongDefinition<Row, Row, PlainKey<Row>, Record<string, IndexField<Row>>>
 export function strong(options: LooseOptions): AnyDefinition {
-  const key = typeof options.key === 'string' ? [options.key] : [...options.key]
+  const { key: given } = (options ?? {}) as Partial<LooseOptions>
+  if (typeof given !== 'string' && !Array.isArray(given)) {
+    throw invalid('a table is declared with a key: a field, or a list of them')
+  }
+  const key = typeof given === 'string' ? [given] : [...(given as readonly string[])]
   const indexes = Object.entries(options.indexes ?? {}).map(([name, spec]) => declare(name, spec))
   const definition: AnyDefinition = {
     kind: 'strong',
@@ -169,7 +173,7 @@ function declare(name: string, spec: unknown): DeclaredIndex {
   if (Array.isArray(fields) && fields.every((field) => typeof field === 'string')) {
     return { name, fields: [...fields], unique }
   }
-  throw invalid(`index ${name} names no field`)
+  throw invalid(`index ${name} is no field, list of fields, or unique(...) of either`)
 }
 
 /** The index that a table with a time to live has over its field. */
@@ -179,11 +183,17 @@ const NAME = /^[A-Za-z_][A-Za-z0-9_-]*$/
 
 /** Throws `InvalidSchema` for a name that is no name of a table or index. */
 export function checkName(what: string, name: string): void {
-  if (name.length > LIMITS.nameChars || !NAME.test(name)) {
+  if (name.length > LIMITS.nameChars || !NAME.test(name) || name === '__proto__') {
     throw invalid(
       `${what} ${JSON.stringify(name)}: names are letters, digits, _ and -, at most ${LIMITS.nameChars}`,
     )
   }
+}
+
+/** Throws `InvalidSchema` for what `strong` did not make. */
+export function checkDeclared(name: string, definition: unknown): void {
+  if ((definition as AnyDefinition | undefined)?.kind === 'strong') return
+  throw invalid(`table ${name} is not declared by strong(...)`)
 }
 
 function checkDefinition(definition: AnyDefinition): void {

@@ -103,7 +103,10 @@ describe('refused', () => {
 
   test('keys, rows, transactions and idempotency keys that are too large, with the figure', async () => {
     const key = 'k'.repeat(LIMITS.keyBytes)
-    await expect(db.rows.put(row({ id: key }))).rejects.toMatchObject(code('KeyTooLarge'))
+    await expect(db.rows.put(row({ id: key }))).rejects.toMatchObject({
+      ...code('KeyTooLarge'),
+      message: expect.stringContaining(` ${LIMITS.keyBytes} bytes`) as string,
+    })
     await expect((async () => db.rows.get(key))()).rejects.toMatchObject(code('KeyTooLarge'))
     const large = { text: 'x'.repeat(LIMITS.rowBytes) }
     await expect(db.rows.put(row(large))).rejects.toMatchObject({
@@ -151,6 +154,80 @@ describe('refused', () => {
     await expect(appended).rejects.toMatchObject(code('NotAppendable'))
     const patched = db.transact((tx) => tx.rows.patch('kept', { group: 'b' }))
     await expect(patched).rejects.toMatchObject(code('IndexedField'))
+  })
+
+  // It stopped the node: the op was evaluated at apply, where it threw.
+  test.each([
+    ['a number', 5],
+    ['text', 'abc'],
+    ['an object', {}],
+    ['bytes', new Uint8Array(2)],
+    ['null', null],
+  ])('elements to append that are %s', async (_what, elements) => {
+    const list = { list: elements } as never
+    await expect(db.rows.append('kept', list)).rejects.toMatchObject(code('InvalidArgument'))
+    await expect(db.rows.append('kept', list, { idempotencyKey: 'append' })).rejects.toMatchObject(
+      code('InvalidArgument'),
+    )
+    await expect(
+      db.transact((tx) => {
+        tx.rows.append('kept', list)
+      }),
+    ).rejects.toMatchObject(code('InvalidArgument'))
+  })
+
+  test.each<[string, () => unknown]>([
+    ['transact without a function', () => db.transact(undefined as never)],
+    ['update without a function', () => db.rows.update('kept', {} as never)],
+    ['insertMany of no list', () => db.rows.insertMany(5 as never)],
+    ['deleteMany of no list', () => db.rows.deleteMany({} as never)],
+    ['getMany of no list', () => db.rows.getMany('kept' as never)],
+    ['a signal that is none', () => db.rows.put(row({}), { signal: {} as never })],
+    ['a deadline that is no number', () => db.rows.put(row({}), { deadlineMs: Number.NaN })],
+    ['a deadline that is text', () => db.transact(() => 1, { deadlineMs: '5' as never })],
+    [
+      'an idempotency key that is no text',
+      () => db.rows.put(row({}), { idempotencyKey: 5 as never }),
+    ],
+    ['a page without options', () => db.rows.query().page(undefined as never)],
+    [
+      'a feed from nowhere',
+      () =>
+        db.rows
+          .watch({ from: 'nope' as never })
+          [Symbol.asyncIterator]()
+          .next(),
+    ],
+  ])('%s', async (_what, call) => {
+    await expect((async () => call())()).rejects.toMatchObject(code('InvalidArgument'))
+  })
+
+  test('a cursor that is no text', async () => {
+    await expect(db.rows.query().page({ limit: 1, cursor: 5 as never })).rejects.toMatchObject(
+      code('InvalidCursor'),
+    )
+  })
+
+  test.each<[string, () => unknown]>([
+    ['nothing', () => strong(undefined as never)],
+    ['no key', () => strong({ row: unvalidated<Row>() } as never)],
+    ['a key that is a number', () => strong({ row: unvalidated<Row>(), key: 5 } as never)],
+    ['an object', () => open({ memory: true, tables: { rows: {} as never } })],
+    [
+      '__proto__',
+      () => open({ memory: true, tables: { ['__proto__']: strong<Row>({ key: 'id' }) } }),
+    ],
+    ['no definition', () => db.define('more', {} as never)],
+  ])('a table that is declared by %s', async (_what, declare) => {
+    await expect((async () => declare())()).rejects.toMatchObject(code('InvalidSchema'))
+  })
+
+  test.each<[string, unknown]>([
+    ['null', null],
+    ['a folder that is a number', { dir: 5 }],
+    ['an empty folder name', { dir: '' }],
+  ])('opening with %s', async (_what, options) => {
+    await expect(open(options as never)).rejects.toMatchObject(code('InvalidArgument'))
   })
 
   test('unknown tables and indexes', async () => {

@@ -261,3 +261,46 @@ describe('S4: strict serializability over several nodes', () => {
     }, seed),
   )
 })
+
+describe('S6: a token stands for what was seen', () => {
+  /** From here on the node's store shows what it wrote, and does not report it, as LMDB may for a while. */
+  function silenced(node: Node, from: number): void {
+    const { store, loop } = node
+    const write = store.write.bind(store)
+    store.write = async (batch) => {
+      const isSilent = loop.state.position >= from
+      await write(batch)
+      if (isSilent) await new Promise(() => undefined)
+    }
+  }
+
+  const positionOf = (token: string): number => Number(token.split('.')[2])
+
+  test('a database has one of its own, also before its store reports it', () =>
+    Stage.run(async (stage) => {
+      const { db: a } = await opened(stage, 'a')
+      const { db: b, node } = await opened(stage, 'b')
+      const { position: before } = await a.rows.put({ k: 'x', n: 1 })
+      await node.reached(before)
+      silenced(node, before + 1)
+      const { position } = await a.rows.delete('x')
+      await stage.sleep(20)
+      expect(await b.rows.get('x', { level: 'local' })).toBeUndefined()
+      expect(positionOf(b.token)).toBe(position)
+    }))
+
+  test('that of a delete that found nothing, also before the store reports why', () =>
+    Stage.run(async (stage) => {
+      const { db: a } = await opened(stage, 'a')
+      const { db: b, node } = await opened(stage, 'b')
+      stage.log.lag('b')
+      await a.rows.put({ k: 'x', n: 1 })
+      const deleting = b.rows.delete('x')
+      await stage.sleep(20)
+      const { position } = await a.rows.delete('x')
+      silenced(node, position)
+      stage.log.catchUp('b')
+      const { existed, token } = await deleting
+      expect([existed, positionOf(token)]).toEqual([false, position])
+    }))
+})

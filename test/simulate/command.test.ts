@@ -183,4 +183,24 @@ describe('what a campaign finds', { timeout }, () => {
       expect(again.violations[0]?.property).toBe(property)
     }
   })
+
+  // The plan of an embedded seed had a fault of the log, and the simulator stopped with a bug.
+  it('gives a seed a setup that its faults can happen in, and refuses one that has none', async () => {
+    const { code, stdout } = await run([
+      '--seed',
+      '2',
+      '--workload',
+      'bank',
+      '--faults',
+      'log-reset',
+      '--json',
+    ])
+    expect(JSON.parse(stdout)).toMatchObject({ seeds: 1 })
+    expect(stdout).not.toContain('an invariant of Holdfast')
+    expect(code).toBeLessThan(2)
+    const alien = await run(['--setup', 'embedded', '--faults', 'pause,log-reset'])
+    expect(alien).toMatchObject({ code: 2, stdout: '' })
+    expect(alien.stderr).toContain('--setup embedded has no log-reset')
+    expect(await run(['--patch', 'some.patch'])).toMatchObject({ code: 2, stdout: '' })
+  })
 })

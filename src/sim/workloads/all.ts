@@ -7,6 +7,7 @@ import { idempotency } from './idempotency.ts'
 import { large } from './large.ts'
 import { listAppend } from './list-append.ts'
 import { registers } from './registers.ts'
+import { scans } from './scans.ts'
 import { sessions } from './sessions.ts'
 import { unique } from './unique.ts'
 
@@ -19,5 +20,6 @@ export const WORKLOADS: readonly Workload[] = [
   idempotency,
   definitions,
   large,
+  scans,
   sessions,
 ]

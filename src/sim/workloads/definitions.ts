@@ -3,7 +3,7 @@
  * agree whenever they can be read, and no write that was acked is lost to a change of definition.
  */
 import { isHoldfastError } from '../../core/errors.ts'
-import { strong, unvalidated } from '../../table/schema.ts'
+import { strong, unique as uniqueIndex, unvalidated } from '../../table/schema.ts'
 import { checkEffects, type EffectInput } from '../check/effects.ts'
 import { History } from '../check/history.ts'
 import type { SimClient, Simulation, SimNode } from '../simulation.ts'
@@ -14,6 +14,8 @@ import type { Workload, WorkloadRun } from '../workload.ts'
 interface Note {
   id: string
   tag: string
+  /** No other note ever has it. */
+  label: string
 }
 
 const TAGS = 3
@@ -31,7 +33,12 @@ export const definitions: Workload = {
   name: 'definitions',
   what: 'tables and indexes change under load, and lose nothing',
   tables: { notes: strong({ row: unvalidated<Note>(), key: 'id' }) },
-  sometimes: ['an index was built', 'a table was dropped', 'a scan used a built index'],
+  sometimes: [
+    'an index was built',
+    'a table was dropped',
+    'a scan used a built index',
+    'a scan used a built unique index',
+  ],
   begin: (sim) => new DefinitionsRun(sim),
 }
 
@@ -53,27 +60,37 @@ class DefinitionsRun implements WorkloadRun {
     const rare = ['index', 'unindex', 'define', 'drop'] as const
     const kind = draw.chance(0.12) ? draw.pick(rare) : draw.pick(kinds)
     const id = `${client.name}/${number}`
+    const isUnique = draw.chance(0.5)
     switch (kind) {
       case 'insert':
-        return this.#insert(client, node, { id, tag })
+        return this.#insert(client, node, { id, tag, label: id })
       case 'retag':
         return this.#tried(client, node, `retag ${client.name}/${number - 1}`, (db) =>
-          db.table('notes').update(`${client.name}/${number - 1}`, (row) => ({ ...row, tag })),
+          db.table('notes').update(`${client.name}/${number - 1}`, (row) => ({
+            ...row,
+            tag,
+            label: `${id} again`,
+          })),
         )
       case 'scan':
-        return this.#scan(client, node, tag)
+        return draw.chance(0.5) ? this.#scan(client, node, tag) : this.#scanLabels(client, node)
       case 'short':
         return this.#tried(client, node, `put into ${name}`, (db) =>
-          db.table(name).put({ id, tag }),
+          db.table(name).put({ id, tag, label: id }),
         )
       case 'index':
         return this.#define(client, node, 'index notes', async (db) => {
-          const indexes = { byTag: 'tag' } as const
-          await db.define('notes', strong({ row: unvalidated<Note>(), key: 'id', indexes }))
+          const indexes = isUnique ? { byLabel: uniqueIndex('label') } : { byTag: 'tag' }
+          await db.define(
+            'notes',
+            strong({ row: unvalidated<Note>(), key: 'id', indexes } as never),
+          )
           this.#sim.sometimes('an index was built')
         })
       case 'unindex':
-        return this.#define(client, node, 'drop the index', (db) => db.dropIndex('notes', 'byTag'))
+        return this.#define(client, node, 'drop the index', (db) =>
+          db.dropIndex('notes', isUnique ? 'byLabel' : 'byTag'),
+        )
       case 'define':
         return this.#define(client, node, `define ${name}`, (db) =>
           db.define(name, strong({ row: unvalidated<Note>(), key: 'id' })),
@@ -130,6 +147,20 @@ class DefinitionsRun implements WorkloadRun {
         idsOf(rows.filter((row) => row['tag'] === tag))
       const [indexed, real] = [ids(found.indexed), ids(found.rows)]
       this.#sim.check('index:agrees', indexed === real, `${tag}: ${indexed} by index, ${real} rows`)
+    })
+  }
+
+  /** All rows, and all by the index of their labels, at one moment. */
+  async #scanLabels(client: SimClient, node: SimNode): Promise<void> {
+    await this.#tried(client, node, 'scan labels', async (db) => {
+      const found = await db.transact(async (tx) => {
+        const notes = tx.table('notes')
+        const indexed = await notes.query({ index: 'byLabel' }).toArray()
+        return { indexed, rows: await notes.query().toArray() }
+      })
+      this.#sim.sometimes('a scan used a built unique index')
+      const [indexed, real] = [idsOf(found.indexed), idsOf(found.rows)]
+      this.#sim.check('index:agrees', indexed === real, `${indexed} by label, ${real} rows`)
     })
   }
 

@@ -32,6 +32,9 @@ interface Consumer {
 const KEYS = 12
 /** A consumer reads for so long before it stops, in the mean. */
 const READING_MS = 400
+/** Rows of a bulk write: more transactions in one entry than a byte counts. */
+const BULK_ROWS = 300
+const BULK_SHARE = 0.02
 
 export const feeds: Workload = {
   name: 'feeds',
@@ -59,6 +62,7 @@ class FeedsRun implements WorkloadRun {
     const draw = client.drawOf(`operation-${number}`)
     const node = draw.pick(this.#sim.nodes)
     const key = `i${zipf(draw, KEYS)}`
+    if (draw.chance(BULK_SHARE)) return this.#bulk(client, node, `${client.name}/${number}`)
     switch (draw.pick(['write', 'write', 'write', 'batch', 'delete', 'read', 'read', 'upkeep'])) {
       case 'read':
         return this.#consume(client, node, draw)
@@ -85,6 +89,21 @@ class FeedsRun implements WorkloadRun {
     if (outcome.kind === 'ok') call.ok(undefined)
     else if (outcome.kind === 'failed') call.failed()
     else call.unknown()
+  }
+
+  /** Rows at once, each of which is written on its own, and told so. */
+  async #bulk(client: SimClient, node: SimNode, id: string): Promise<void> {
+    const rows = Array.from({ length: BULK_ROWS }, (_, i) => ({ id: `b${i}`, by: `${id}/${i}` }))
+    const calls = rows.map(({ by }) => this.#writes.call(client.name, { id: by }))
+    const outcome = await client.operation(`bulk ${id}`, node, ({ db }) =>
+      db.table('items').putMany(rows),
+    )
+    for (const [i, call] of calls.entries()) {
+      const result = outcome.kind === 'ok' ? outcome.value[i] : undefined
+      if (result?.ok === true) call.ok(undefined)
+      else if (outcome.kind === 'failed' || isUnapplied(result?.error)) call.failed()
+      else call.unknown()
+    }
   }
 
   /** Goes on where this client's feed was, for a while. */
@@ -225,6 +244,11 @@ class FeedsRun implements WorkloadRun {
           )
     this.#sim.judge(checkEffects(requests, effects, { order: 'process' }))
   }
+}
+
+/** Whether it was said, with a code, that nothing was applied. */
+function isUnapplied(error: Error | undefined): boolean {
+  return isHoldfastError(error) && error.applied === 'no'
 }
 
 /** Once changes were trimmed that nobody read, what rows a snapshot must have is not known. */

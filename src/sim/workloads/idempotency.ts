@@ -15,6 +15,10 @@ const KEYS = 4
 const TRIES = 6
 /** A call is given up long before its own deadline, as an impatient caller does. */
 const PATIENCE_MS = 1_500
+/** Transactions that take their time: others write between their reads and their end. */
+const SLOW_SHARE = 0.3
+/** In the mean, what such a one takes. */
+const SLOW_MS = 5
 
 export const idempotency: Workload = {
   name: 'idempotency',
@@ -27,6 +31,8 @@ export const idempotency: Workload = {
 class IdempotencyRun implements WorkloadRun {
   readonly #sim: Simulation
   readonly #requests: History<EffectInput, undefined>
+  /** Where each entry stands in its log, as its call was told. */
+  readonly #places = new Map<string, { readonly key: string; readonly place: number }>()
 
   constructor(sim: Simulation) {
     this.#sim = sim
@@ -39,16 +45,18 @@ class IdempotencyRun implements WorkloadRun {
     const id = `${client.name}/${number}`
     const call = this.#requests.call(client.name, { id, key })
     const how = draw.pick(['op', 'transaction', 'blind'] as const)
+    const slowMs = draw.chance(SLOW_SHARE) ? draw.exponential(SLOW_MS) : 0
     let unknown = 0
     for (let attempt = 1; attempt <= TRIES; attempt++) {
       const node = draw.pick(this.#sim.nodes)
       const outcome = await client.operation(
         `append ${id} to ${key}, attempt ${attempt}`,
         node,
-        (target) => append(target, key, id, how),
+        (target) => append(target, key, id, how, () => this.#sim.sleep(slowMs)),
         { deadlineMs: PATIENCE_MS },
       )
       if (outcome.kind === 'ok') {
+        if (outcome.value !== undefined) this.#places.set(id, { key, place: outcome.value })
         if (unknown > 0) this.#sim.sometimes('a retried call was answered with its first outcome')
         return call.ok(undefined)
       }
@@ -62,33 +70,42 @@ class IdempotencyRun implements WorkloadRun {
   async finish(): Promise<void> {
     const [node] = this.#sim.nodes
     const rows = await node?.call(({ db }) => db.table('logs').query().toArray())
+    const logs = new Map((rows ?? []).map((row) => [row['id'], row['entries'] as string[]]))
+    for (const [id, { key, place }] of this.#places) {
+      const found = logs.get(key)?.[place]
+      this.#sim.check('exactly-once:outcome', found === id, `${id} was told place ${place}`, [id])
+    }
     const effects = (rows ?? []).flatMap((row) => row['entries'] as string[])
     this.#sim.judge(checkEffects(this.#requests.operations, effects, { order: 'process' }))
   }
 }
 
+/** Returns where the entry stands, when that is told. */
 async function append(
   { db }: SimulatedNode,
   key: string,
   id: string,
   how: 'op' | 'transaction' | 'blind',
-): Promise<void> {
+  pause: () => Promise<void>,
+): Promise<number | undefined> {
   const options = { idempotencyKey: id }
   const create = { id: key, entries: [] }
   if (how === 'op') {
-    await db.table('logs').append(key, { entries: [id] }, { ...options, create })
-    return
+    const { row } = await db.table('logs').append(key, { entries: [id] }, { ...options, create })
+    return (row['entries'] as string[]).length - 1
   }
   if (how === 'blind') {
     // It reads nothing: only the idempotency key stands between it and a second effect.
     await db.transact((tx) => {
       tx.table('logs').append(key, { entries: [id] }, { create })
     }, options)
-    return
+    return undefined
   }
-  await db.transact(async (tx) => {
+  return db.transact(async (tx) => {
     const row = await tx.table('logs').get(key)
     const entries = (row?.['entries'] as string[] | undefined) ?? []
+    await pause()
     await tx.table('logs').put({ id: key, entries: [...entries, id] })
+    return entries.length
   }, options)
 }

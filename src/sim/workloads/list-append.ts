@@ -2,6 +2,7 @@
  * Transactions that append to lists and read them, and set registers (Elle's workload): strictly
  * serializable. Some only read, and some throw: what those saw must have been as well.
  */
+import { LIMITS } from '../../core/limits.ts'
 import type { Transaction as DatabaseTransaction } from '../../table/database.ts'
 import { strong, unvalidated, type TableDefinitions } from '../../table/schema.ts'
 import { History } from '../check/history.ts'
@@ -30,6 +31,13 @@ const STEPS_MAX = 4
 const THROW_SHARE = 0.1
 const READ_ONLY_SHARE = 0.3
 const VALUES_OF_OPERATION = 10
+/** Transactions that take their time: others write between their reads. */
+const SLOW_SHARE = 0.3
+/** In the mean, between two steps of such a one: less than others take, or more. */
+const STEP_MS = [3, 40] as const
+/** Of the slow ones, those that read more rows than a read set tells apart. */
+const WIDE_SHARE = 0.1
+const WIDE_KEYS = Array.from({ length: LIMITS.readSetEntries + 1 }, (_, i) => `none-${i}`)
 
 export const listAppend: Workload = {
   name: 'list-append',
@@ -41,6 +49,14 @@ export const listAppend: Workload = {
   sometimes: ['a transaction threw'],
   begin: (sim) => new ListAppendRun(sim),
 }
+
+interface Pace {
+  /** Virtual milliseconds between two steps. */
+  readonly stepMs: number
+  readonly isWide: boolean
+}
+
+const AT_ONCE: Pace = { stepMs: 0, isWide: false }
 
 /** What a transaction throws on purpose: it carries what was seen. */
 class Thrown extends Error {
@@ -66,11 +82,16 @@ class ListAppendRun implements WorkloadRun {
     const node = draw.pick(this.#sim.nodes)
     const throws = draw.chance(THROW_SHARE)
     const isReadOnly = draw.chance(READ_ONLY_SHARE)
+    const isSlow = draw.chance(SLOW_SHARE)
+    const pace: Pace = {
+      stepMs: isSlow ? draw.exponential(draw.pick(STEP_MS)) : 0,
+      isWide: isSlow && draw.chance(WIDE_SHARE),
+    }
     const base = (Number(client.name.slice('client-'.length)) * 1000 + number) * VALUES_OF_OPERATION
     const todo = Array.from({ length: draw.int(1, STEPS_MAX) }, (_, i) =>
       drawStep(draw.fork(`step-${i}`), base + i, isReadOnly),
     )
-    await this.#run(client, node, todo, throws)
+    await this.#run(client, node, todo, throws, pace)
   }
 
   async #run(
@@ -78,6 +99,7 @@ class ListAppendRun implements WorkloadRun {
     node: SimNode,
     todo: readonly Todo[],
     throws: boolean,
+    { stepMs, isWide }: Pace = AT_ONCE,
   ): Promise<void> {
     const call = this.#history.call(client.name, { kind: 'transaction', throws })
     /** What is to be written: known even when nobody answers. */
@@ -87,7 +109,11 @@ class ListAppendRun implements WorkloadRun {
       try {
         return await db.transact(async (tx) => {
           const steps: Step[] = []
-          for (const step of todo) await perform(tx, step, steps)
+          for (const [i, step] of todo.entries()) {
+            if (i > 0 && stepMs > 0) await this.#sim.sleep(stepMs)
+            if (i === 1 && isWide) await tx.table('lists').getMany(WIDE_KEYS)
+            await perform(tx, step, steps)
+          }
           if (throws) throw new Thrown(steps)
           return steps
         })

@@ -5,6 +5,7 @@ import { History } from '../check/history.ts'
 import { checkLinearizable } from '../check/linearizability.ts'
 import { casRegister, counter, type CounterInput } from '../check/models.ts'
 import type { CasInput } from '../check/zones.ts'
+import type { Draw } from '../draw.ts'
 import type { SimClient, Simulation, SimNode } from '../simulation.ts'
 import type { Workload, WorkloadRun } from '../workload.ts'
 import { recorded } from './recorded.ts'
@@ -17,11 +18,18 @@ interface Register {
 
 const KEYS = 6
 const READS = ['read', 'read', 'read', 'read', 'count'] as const
-const WRITES = ['write', 'cas', 'cas', 'insert', 'swap', 'swap', 'remove'] as const
+const WRITES = ['write', 'cas', 'cas', 'insert', 'swap', 'chain', 'remove'] as const
 const COUNTS = ['add', 'add', 'bump'] as const
 const KINDS = [...READS, ...WRITES, ...COUNTS]
 /** Values are unique: the client's number times this, plus the number of the operation. */
 const VALUES_OF_CLIENT = 100_000
+/** Updates of a chain: all of one row, on one node, at once. */
+const CHAIN = 3
+const CHAIN_VALUES = 10_000
+const THROW_SHARE = 0.2
+const ABORT_SHARE = 0.15
+/** In the mean, until an update that is aborted is. */
+const ABORT_MS = 20
 
 export const registers: Workload = {
   name: 'registers',
@@ -32,6 +40,17 @@ export const registers: Workload = {
   },
   begin: (sim) => new RegistersRun(sim),
 }
+
+interface Swap {
+  readonly value: number
+  /** Who does it, in the history: one thing after another. */
+  readonly by: string
+  readonly throws?: boolean
+  readonly abortMs?: number | undefined
+}
+
+/** What an update throws on purpose. */
+class Thrown extends Error {}
 
 class RegistersRun implements WorkloadRun {
   readonly #sim: Simulation
@@ -61,7 +80,9 @@ class RegistersRun implements WorkloadRun {
       case 'insert':
         return this.#insert(client, node, key, value)
       case 'swap':
-        return this.#swap(client, node, key, value)
+        return this.#swap(client, node, key, { value, by: client.name })
+      case 'chain':
+        return this.#chain(client, node, key, value, draw)
       case 'remove':
         return this.#remove(client, node, key)
       case 'add':
@@ -120,17 +141,67 @@ class RegistersRun implements WorkloadRun {
     })
   }
 
-  async #swap(client: SimClient, node: SimNode, key: string, value: number): Promise<void> {
-    const input = { kind: 'swap', key, value } as const
-    const text = `swap ${key} for ${value}`
-    await recorded(this.#registers, client, node, input, text, async ({ db }) => {
+  /**
+   * Replaces a value by one that tells which was there. When its function throws, it is a read; when
+   * it is aborted, its answer says whether it may take place.
+   */
+  async #swap(client: SimClient, node: SimNode, key: string, swap: Swap): Promise<void> {
+    const { value, by, throws = false, abortMs } = swap
+    const input = throws
+      ? ({ kind: 'read', key } as const)
+      : ({ kind: 'swap', key, value } as const)
+    const call = this.#registers.call(by, input)
+    const text = throws ? `look at ${key}, and throw` : `swap ${key} for ${value}`
+    const outcome = await client.operation(text, node, async ({ db }) => {
       let before: unknown
-      const swap = db.table('registers').update(key, (row) => {
+      const rows = db.table('registers')
+      const signal = abortMs === undefined ? undefined : this.#abortIn(abortMs)
+      const change = (row: Record<string, unknown>): Record<string, unknown> => {
         before = row['value']
+        if (throws) throw new Thrown('thrown on purpose')
         return { ...row, value }
-      })
-      return { output: (await wasDone(swap, 'NotFound')) ? before : undefined }
+      }
+      try {
+        await rows.update(key, change as never, { signal })
+        this.#sim.check('update:throws', !throws, `an update of ${key} that threw was told done`)
+        return before
+      } catch (cause) {
+        if (cause instanceof Thrown) return before
+        if (isHoldfastError(cause, 'NotFound')) return undefined
+        throw cause
+      }
     })
+    if (outcome.kind === 'ok') call.ok(outcome.value)
+    else if (outcome.kind === 'failed') call.failed()
+    else call.unknown()
+  }
+
+  /** Updates of one row at once, some of which throw or are aborted. */
+  async #chain(
+    client: SimClient,
+    node: SimNode,
+    key: string,
+    value: number,
+    draw: Draw,
+  ): Promise<void> {
+    const links = Array.from({ length: CHAIN }, (_, i): Swap => {
+      const link = draw.fork(`link-${i}`)
+      return {
+        value: value + i * CHAIN_VALUES,
+        by: `${client.name}.${i + 1}`,
+        throws: link.chance(THROW_SHARE),
+        // Whoever aborts may not learn what came of it: after healing everybody does.
+        abortMs:
+          !this.#sim.isHealed && link.chance(ABORT_SHARE) ? link.exponential(ABORT_MS) : undefined,
+      }
+    })
+    await Promise.all(links.map((link) => this.#swap(client, node, key, link)))
+  }
+
+  #abortIn(ms: number): AbortSignal {
+    const controller = new AbortController()
+    void this.#sim.sleep(ms).then(() => controller.abort())
+    return controller.signal
   }
 
   async #remove(client: SimClient, node: SimNode, key: string): Promise<void> {

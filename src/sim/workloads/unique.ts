@@ -29,7 +29,7 @@ const USERS = 8
 const NAMES = 4
 const TEAMS = 3
 const ROOMS = ['a', 'b'] as const
-const USER_KINDS = ['put', 'put', 'patch', 'delete', 'rename', 'view'] as const
+const USER_KINDS = ['put', 'patch', 'take', 'delete', 'rename', 'view'] as const
 const SEAT_KINDS = ['seat', 'seat', 'seat', 'leave', 'leave'] as const
 const KINDS = [...USER_KINDS, ...SEAT_KINDS]
 /** A room takes so many; whoever books counts the seats first, by index or by the range of keys. */
@@ -74,6 +74,10 @@ class UniqueRun implements WorkloadRun {
         return this.#tried(client, node, `move ${id} to ${user.team}`, (db) =>
           db.table('users').update(id, (row) => ({ ...row, team: user.team })),
         )
+      case 'take':
+        return this.#tried(client, node, `${id} takes ${name}`, (db) =>
+          db.table('users').update(id, (row) => ({ ...row, name })),
+        )
       case 'delete':
         return this.#tried(client, node, `delete ${id}`, (db) => db.table('users').delete(id))
       case 'rename':
@@ -113,7 +117,10 @@ class UniqueRun implements WorkloadRun {
     const room = draw.pick(ROOMS)
     // Short, so that what the log keeps of a key tells seats of a room apart.
     const id = `${room}/${client.name.slice('client-'.length)}.${number}`
-    const query = draw.chance(0.5) ? { index: 'byRoom', eq: room } : { prefix: `${room}/` }
+    const where = draw.chance(0.5) ? { index: 'byRoom', eq: room } : { prefix: `${room}/` }
+    // Whoever stops at a limit that was not reached has seen the end as well.
+    const limit = draw.chance(0.5) ? { limit: SEATS } : {}
+    const query = { ...where, ...limit, reverse: draw.chance(0.5) }
     await client.operation(`book ${id}`, node, async ({ db }) => {
       await db.transact(async (tx) => {
         const seats = tx.table('seats')

@@ -29,9 +29,9 @@ export class Idempotent {
   readonly #request: Bytes
 
   /** `request`: what the call is about; the same key with another one is refused. */
-  constructor(node: Node, key: string, request: Value) {
-    const size = Buffer.byteLength(key)
-    if (size === 0 || size > LIMITS.idempotencyKeyBytes) {
+  constructor(node: Node, key: unknown, request: Value) {
+    const size = typeof key === 'string' ? Buffer.byteLength(key) : 0
+    if (typeof key !== 'string' || size === 0 || size > LIMITS.idempotencyKeyBytes) {
       throw new HoldfastError(
         'InvalidArgument',
         `an idempotency key has 1 to ${LIMITS.idempotencyKeyBytes} bytes`,

@@ -194,7 +194,7 @@ export class StrongRows implements Rows<Row> {
   }
 
   async page(options: { limit: number; cursor?: string | undefined }): Promise<Page<Row>> {
-    const { limit, cursor } = options
+    const { limit = 0, cursor } = (options ?? {}) as Partial<typeof options>
     if (!Number.isInteger(limit) || limit < 1) {
       throw new HoldfastError('InvalidArgument', 'a page has a limit of at least 1')
     }
@@ -288,7 +288,7 @@ function parseCursor(
   text: string,
   shape: string,
 ): { snapshot: string; after: Bytes; done: number } {
-  const [form, snapshot, made, done, after] = text.split('.')
+  const [form, snapshot, made, done, after] = String(text).split('.')
   if (
     form !== CURSOR ||
     snapshot === undefined ||

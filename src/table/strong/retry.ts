@@ -6,6 +6,7 @@ import { delay } from '../../core/env.ts'
 import { HoldfastError, isHoldfastError } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import type { Node } from '../../shard/node.ts'
+import { checkCall } from '../arguments.ts'
 import type { CallOptions } from '../handles.ts'
 
 const AT_ONCE = 3
@@ -66,6 +67,7 @@ export async function untilWon<T>(
   attempt: (trying: Trying) => Promise<T | typeof LOST | typeof UNCONFIRMED>,
 ): Promise<T> {
   const { env } = node
+  checkCall(options)
   const { signal } = options
   let fresh = !node.shared
   const deadlineMs = env.clock.monotonicMs() + (options.deadlineMs ?? LIMITS.deadlineMs)

@@ -8,6 +8,7 @@ import type { Fate } from '../../shard/proposer.ts'
 import { modify, type Modification } from '../../shard/modification.ts'
 import type { Row } from '../../shard/row-codec.ts'
 import { storedTotal } from '../../shard/shard-stats.ts'
+import { checkCall, checkFunction, checkList } from '../arguments.ts'
 import type {
   CallOptions,
   Change,
@@ -34,7 +35,7 @@ import { alreadyExists, opRefused } from './refusals.ts'
 import { LOST, UNCONFIRMED, untilWon } from './retry.ts'
 import type { Snapshots } from './snapshots.ts'
 import { ownKey, type Prepared, type TableCore } from './table-core.ts'
-import { checkModification, needsItsRow } from './transaction.ts'
+import { checkElements, checkModification, needsItsRow } from './transaction.ts'
 import { Updates } from './updates.ts'
 import { watchTable } from './watch.ts'
 import type { Transactor } from './transactor.ts'
@@ -70,6 +71,7 @@ export class StrongTableHandle {
 
   async getMany(keys: readonly Key[], options?: ReadOptions): Promise<(Row | undefined)[]> {
     await reachLevel(this.core, options)
+    checkList('getMany', keys)
     // One turn of the event loop: one state of the store.
     return keys.map((key) => this.core.read(key, this.core.node.store))
   }
@@ -105,6 +107,8 @@ export class StrongTableHandle {
     change: (row: Row) => unknown,
     options: WriteOptions = NO_OPTIONS,
   ): Promise<Written<Row>> {
+    checkFunction('update', change)
+    checkCall(options)
     const key = ownKey(given)
     if (options.idempotencyKey === undefined) return this.#updates.update(key, change, options)
     return this.#once(['update', this.name, key], options, (tx) =>
@@ -129,7 +133,7 @@ export class StrongTableHandle {
       const draft = new Draft(core.node)
       const stored = draft.read(ref)
       if (stored === undefined) {
-        return fresh ? core.deleted(core.node.loop.flushed, false) : UNCONFIRMED
+        return fresh ? core.deleted(draft.readPosition, false) : UNCONFIRMED
       }
       if (hasUnique(definition)) {
         setUnique(draft, definition, ref.key, rowBefore(draft, ref), undefined)
@@ -206,6 +210,7 @@ export class StrongTableHandle {
    */
   #first(kind: 'insert' | 'put', input: unknown, options: WriteOptions): Promise<Written<Row>> {
     return new Promise((resolve, reject) => {
+      if (options !== NO_OPTIONS) checkCall(options)
       const { core } = this
       const { node } = core
       const prepared = core.prepare(input)
@@ -300,6 +305,7 @@ export class StrongTableHandle {
   ): Promise<Written<Row>> {
     const { core } = this
     const { node } = core
+    checkElements(core, modification)
     const given: Modification =
       options.create === undefined
         ? modification
@@ -396,6 +402,7 @@ async function bulk<I, T>(
   items: Iterable<I>,
   run: (item: I) => Promise<T>,
 ): Promise<RowResult<T>[]> {
+  checkList('a call for many rows', items)
   const results: RowResult<T>[] = []
   let pending: Promise<RowResult<T>>[] = []
   for (const item of items) {

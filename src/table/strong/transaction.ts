@@ -148,6 +148,7 @@ export class StrongTransaction {
 
   modify(core: TableCore, key: Key, modification: Modification): void {
     this.assertOpen()
+    checkElements(core, modification)
     const definition = core.definition
     const ref = this.draft.node.refOfKey(definition, key)
     checkModification(core, definition, key, modification)
@@ -239,6 +240,13 @@ export function needsItsRow(definition: TableDefinition, modification: Modificat
 }
 
 /** Throws `IndexedField` for fields that only `update` may change, and for what cannot be stored. */
+export function checkElements(core: TableCore, { append = {} }: Modification): void {
+  for (const [field, elements] of Object.entries(append as Record<string, unknown>)) {
+    if (Array.isArray(elements)) continue
+    throw new HoldfastError('InvalidArgument', `${core.name}: append to ${field} takes an array`)
+  }
+}
+
 export function checkModification(
   core: TableCore,
   definition: TableDefinition,

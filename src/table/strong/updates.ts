@@ -194,7 +194,7 @@ export class Updates {
     const stored = draft.read(ref)
     if (stored === undefined) throw notFound(core.name, key)
     const before = core.decode(definition, ref.storeKey, stored)
-    const seen = core.node.loop.flushed
+    const seen = draft.readPosition
     const first = core.encode(before)
     let value = first
     const settlers: ((position: Position) => void)[] = []

@@ -24,6 +24,8 @@ import type { TableCore } from './table-core.ts'
 
 const SLICE = 256
 
+const PLACES: readonly unknown[] = [undefined, 'now', 'start', 'snapshot']
+
 export async function* watchTable(
   core: TableCore,
   snapshots: Snapshots,
@@ -40,6 +42,9 @@ export async function* watchTable(
       'InvalidArgument',
       'a feed starts either after a token or from a named place',
     )
+  }
+  if (!PLACES.includes(options.from)) {
+    throw new HoldfastError('InvalidArgument', "`from` is 'now', 'start' or 'snapshot'")
   }
   let token: Token = { position: now, ordinal: Number.POSITIVE_INFINITY }
   if (options.after !== undefined) token = parseToken(node, options.after)
