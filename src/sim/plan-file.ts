@@ -2,6 +2,7 @@
 /* oxlint-disable eslint/no-restricted-imports -- files around simulations, not part of a run */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { kindsOf } from './fault-plan.ts'
 import { PLAN_VERSION, type Plan } from './plan.ts'
 
 /** Writes the plan into `folder`, which is made; returns the file. */
@@ -20,7 +21,24 @@ export function readPlan(file: string): Plan {
   } catch (cause) {
     throw new Error(`${file} is no plan: ${(cause as Error).message}`, { cause })
   }
-  if (plan.version === PLAN_VERSION) return plan as Plan
-  const version = String(plan.version)
-  throw new Error(`${file} is a plan of version ${version}; this reads ${PLAN_VERSION}`)
+  if (plan.version !== PLAN_VERSION) {
+    const version = String(plan.version)
+    throw new Error(`${file} is a plan of version ${version}; this reads ${PLAN_VERSION}`)
+  }
+  const wrong = whatIsWrong(plan as Plan)
+  if (wrong !== undefined) throw new Error(`${file} is no plan: ${wrong}`)
+  return plan as Plan
+}
+
+function whatIsWrong(plan: Plan): string | undefined {
+  for (const field of ['seed', 'nodes', 'clients', 'operations', 'durationMs'] as const) {
+    if (!(typeof plan[field] === 'number' && plan[field] > 0))
+      return `${field} is no number above 0`
+  }
+  if (plan.setup !== 'embedded' && plan.setup !== 'shared') return 'setup is embedded or shared'
+  if (!Array.isArray(plan.faults) || !Array.isArray(plan.skip)) return 'faults and skip are lists'
+  const known: readonly string[] = kindsOf('hostile', plan.setup)
+  const strange = plan.faults.find(({ kind, atMs }) => !known.includes(kind) || !(atMs >= 0))
+  if (strange === undefined) return undefined
+  return `a fault ${JSON.stringify(strange)} cannot happen in the setup ${plan.setup}`
 }

@@ -129,6 +129,16 @@ describe('a plan file', { timeout }, () => {
     expect(code).toBe(2)
     expect(stderr).toContain('is a plan of version 0; this reads 1')
   })
+
+  it('that cannot be run is refused, and says why', async () => {
+    const faults = [{ atMs: 1, kind: 'log-lag' }]
+    const strange = await run(['--replay', plan('strange.json', { setup: 'embedded', faults })])
+    expect(strange).toMatchObject({ code: 2 })
+    expect(strange.stderr).toContain('cannot happen in the setup embedded')
+    const empty = await run(['--replay', plan('empty.json', { nodes: 0 })])
+    expect(empty).toMatchObject({ code: 2 })
+    expect(empty.stderr).toContain('nodes is no number above 0')
+  })
 })
 
 describe('what a campaign finds', { timeout }, () => {
