@@ -6,6 +6,7 @@ import { isHoldfastError } from '../../core/errors.ts'
 import { strong, unique as uniqueIndex, unvalidated } from '../../table/schema.ts'
 import { checkEffects, type EffectInput } from '../check/effects.ts'
 import { History } from '../check/history.ts'
+import type { Draw } from '../draw.ts'
 import type { SimClient, Simulation, SimNode } from '../simulation.ts'
 import type { AnyDatabase } from '../world.ts'
 import { idsOf } from './ids.ts'
@@ -20,6 +21,8 @@ interface Note {
 
 const TAGS = 3
 const SHORT_LIVED = 2
+/** Rows that a client changes while it has an index built. */
+const MEANWHILE = 12
 /** What a call may be refused with while definitions change; none of it was applied. */
 const CHANGING = [
   'UnknownTable',
@@ -45,6 +48,8 @@ export const definitions: Workload = {
 class DefinitionsRun implements WorkloadRun {
   readonly #sim: Simulation
   readonly #inserts: History<EffectInput, undefined>
+  /** Of the rows that are there for certain. */
+  readonly #ids: string[] = []
 
   constructor(sim: Simulation) {
     this.#sim = sim
@@ -57,36 +62,33 @@ class DefinitionsRun implements WorkloadRun {
     const tag = `t${draw.int(0, TAGS - 1)}`
     const name = `short${draw.int(0, SHORT_LIVED - 1)}`
     const kinds = ['insert', 'insert', 'insert', 'retag', 'scan', 'scan', 'short', 'short'] as const
-    const rare = ['index', 'unindex', 'define', 'drop'] as const
-    const kind = draw.chance(0.12) ? draw.pick(rare) : draw.pick(kinds)
+    const rare = ['index', 'index', 'unindex', 'define', 'drop'] as const
+    const kind = draw.chance(0.15) ? draw.pick(rare) : draw.pick(kinds)
     const id = `${client.name}/${number}`
     const isUnique = draw.chance(0.5)
     switch (kind) {
       case 'insert':
         return this.#insert(client, node, { id, tag, label: id })
       case 'retag':
-        return this.#tried(client, node, `retag ${client.name}/${number - 1}`, (db) =>
-          db.table('notes').update(`${client.name}/${number - 1}`, (row) => ({
-            ...row,
-            tag,
-            label: `${id} again`,
-          })),
-        )
+        return this.#retag(client, node, draw, id)
       case 'scan':
         return draw.chance(0.5) ? this.#scan(client, node, tag) : this.#scanLabels(client, node)
       case 'short':
         return this.#tried(client, node, `put into ${name}`, (db) =>
           db.table(name).put({ id, tag, label: id }),
         )
-      case 'index':
-        return this.#define(client, node, 'index notes', async (db) => {
-          const indexes = isUnique ? { byLabel: uniqueIndex('label') } : { byTag: 'tag' }
-          await db.define(
-            'notes',
-            strong({ row: unvalidated<Note>(), key: 'id', indexes } as never),
-          )
-          this.#sim.sometimes('an index was built')
-        })
+      case 'index': {
+        const indexes = isUnique ? { byLabel: uniqueIndex('label') } : { byTag: 'tag' }
+        await Promise.all([
+          this.#define(client, node, 'index notes', async (db) => {
+            const rows = unvalidated<Note>()
+            await db.define('notes', strong({ row: rows, key: 'id', indexes } as never))
+            this.#sim.sometimes('an index was built')
+          }),
+          this.#retagMeanwhile(client, draw, id),
+        ])
+        return
+      }
       case 'unindex':
         return this.#define(client, node, 'drop the index', (db) =>
           db.dropIndex('notes', isUnique ? 'byLabel' : 'byTag'),
@@ -103,6 +105,23 @@ class DefinitionsRun implements WorkloadRun {
     }
   }
 
+  /** Changes what indexes are made of, of some row that is there. */
+  #retag(client: SimClient, node: SimNode, draw: Draw, label: string): Promise<void> {
+    const key = this.#ids.length === 0 ? 'none' : draw.pick(this.#ids)
+    const tag = `t${draw.int(0, TAGS - 1)}`
+    return this.#tried(client, node, `retag ${key} as ${tag}`, (db) =>
+      db.table('notes').update(key, (row) => ({ ...row, tag, label: `${label} again` })),
+    )
+  }
+
+  /** An index is filled row by row: those that change while it is are what can go wrong. */
+  async #retagMeanwhile(client: SimClient, draw: Draw, id: string): Promise<void> {
+    for (let i = 0; i < MEANWHILE; i++) {
+      const one = draw.fork(`meanwhile-${i}`)
+      await this.#retag(client, one.pick(this.#sim.nodes), one, `${id}.${i}`)
+    }
+  }
+
   async #insert(client: SimClient, node: SimNode, row: Note): Promise<void> {
     const call = this.#inserts.call(client.name, { id: row.id })
     let isRefused = false
@@ -112,6 +131,7 @@ class DefinitionsRun implements WorkloadRun {
     if (outcome.kind === 'failed' || (outcome.kind === 'ok' && isRefused)) call.failed()
     else if (outcome.kind === 'ok') call.ok(undefined)
     else call.unknown()
+    if (outcome.kind === 'ok' && !isRefused) this.#ids.push(row.id)
   }
 
   async #tried(
