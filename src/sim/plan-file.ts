@@ -2,7 +2,7 @@
 /* oxlint-disable eslint/no-restricted-imports -- files around simulations, not part of a run */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { kindsOf } from './fault-plan.ts'
+import { kindsOf, type Fault } from './fault-plan.ts'
 import { PLAN_VERSION, type Plan } from './plan.ts'
 
 /** Writes the plan into `folder`, which is made; returns the file. */
@@ -38,7 +38,8 @@ function whatIsWrong(plan: Plan): string | undefined {
   if (plan.setup !== 'embedded' && plan.setup !== 'shared') return 'setup is embedded or shared'
   if (!Array.isArray(plan.faults) || !Array.isArray(plan.skip)) return 'faults and skip are lists'
   const known: readonly string[] = kindsOf('hostile', plan.setup)
-  const strange = plan.faults.find(({ kind, atMs }) => !known.includes(kind) || !(atMs >= 0))
+  const faults: readonly Fault[] = plan.faults
+  const strange = faults.find(({ kind, atMs }) => !known.includes(kind) || !(atMs >= 0))
   if (strange === undefined) return undefined
   return `a fault ${JSON.stringify(strange)} cannot happen in the setup ${plan.setup}`
 }
