@@ -199,6 +199,23 @@ export const ERRORS = {
     'Choose a format that can hold these values, such as NDJSON.',
   ),
   EsmOnly: entry('rejected', 'no', "Use `import` or `await import('holdfast')`."),
+  InvalidRequest: entry('rejected', 'no', 'Correct the request; GET /docs shows every route.'),
+  UnknownRoute: entry('rejected', 'no', 'Check method and path; GET /docs shows every route.'),
+  BodyTooLarge: entry('rejected', 'no', 'Send less at once; the message names the limit.'),
+  Unauthenticated: entry(
+    'rejected',
+    'no',
+    'Send `Authorization: Bearer TOKEN`; `holdfast token create` makes one.',
+  ),
+  Forbidden: entry('rejected', 'no', 'Use what the message names: another token, host or origin.'),
+  ShuttingDown: entry('retryable', 'no', 'Retry on another node, or when this one is back.'),
+  Unreachable: entry('retryable', 'no', 'Check the address, and that the server there runs.'),
+  BackupCorrupt: entry('corrupt', 'no', 'Use another backup; `holdfast backup verify` tests one.'),
+  RestoreUnfinished: entry(
+    'unavailable',
+    'no',
+    'Run the same restore again; it begins anew where it must.',
+  ),
   // The simulator
   AppNotBundled: entry('rejected', 'no', 'Correct the file that the message names.'),
   Bug: entry('bug', 'unknown', 'Please report it, with the message and what led to it.'),
