@@ -17,7 +17,7 @@ const mayImport = {
   table: [...ports, 'cluster', 'shard'],
   work: [...ports, 'cluster', 'shard', 'table'],
   server: [...ports, 'cluster', 'shard', 'table', 'work'],
-  client: ['core'],
+  client: ['core', 'table'],
   cli: [...ports, 'cluster', 'shard', 'table', 'work', 'server', 'client'],
   sim: [...ports, 'cluster', 'shard', 'table', 'work'],
   verify: [...ports, 'cluster', 'shard', 'table', 'work', 'server', 'client'],
@@ -25,7 +25,7 @@ const mayImport = {
 
 /** Files directly in src/ that a room may import besides. @type {Record<string, string[]>} */
 const mayImportFiles = {
-  cli: ['open', 'index'],
+  cli: ['open', 'index', 'backup', 'server', 'client'],
   verify: ['open', 'index'],
 }
 
@@ -48,6 +48,17 @@ module.exports = {
   forbidden: [
     ...roomRules,
     {
+      name: 'client-has-types-of-tables-alone',
+      comment: 'browsers load src/client: of other rooms than core it may import types, never code',
+      severity: 'error',
+      from: { path: '^src/client(/|[.]ts$)', pathNot: tests },
+      to: {
+        path: '^src/',
+        pathNot: '^src/(client|core)/',
+        dependencyTypesNot: ['type-only'],
+      },
+    },
+    {
       name: 'strong-not-eventual',
       comment: 'strong and eventual tables share nothing; src/table/ above them chooses',
       severity: 'error',
@@ -63,9 +74,13 @@ module.exports = {
     },
     {
       name: 'adapters-by-open-alone',
-      comment: 'take the port as an argument; only src/open.ts and src/verify name adapters',
+      comment:
+        'take the port as an argument; only src/open.ts, src/client.ts and src/verify name adapters',
       severity: 'error',
-      from: { path: '^src/', pathNot: [adapters, '^src/open[.]ts$', '^src/verify/', tests] },
+      from: {
+        path: '^src/',
+        pathNot: [adapters, '^src/(open|client)[.]ts$', '^src/verify/', tests],
+      },
       to: { path: adapters },
     },
     {
@@ -100,7 +115,10 @@ module.exports = {
       name: 'open-is-the-root',
       comment: 'src/open.ts composes the rooms, so no room imports it',
       severity: 'error',
-      from: { path: '^src/', pathNot: ['^src/(cli|verify)/', '^src/index[.]ts$', tests] },
+      from: {
+        path: '^src/',
+        pathNot: ['^src/(cli|verify)/', '^src/(index|backup|server)[.]ts$', tests],
+      },
       to: { path: '^src/open[.]ts$' },
     },
     {

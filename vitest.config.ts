@@ -9,6 +9,8 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^holdfast\/testing$/, replacement: source('testing.ts') },
+      { find: /^holdfast\/client$/, replacement: source('client.ts') },
+      { find: /^holdfast\/server$/, replacement: source('server.ts') },
       { find: /^holdfast$/, replacement: source('index.ts') },
     ],
   },

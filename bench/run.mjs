@@ -1,24 +1,47 @@
-// Measures Holdfast beside its peers. `holdfast bench` runs this.
-//
-//   node bench/run.mjs embedded [--against lmdb,better-sqlite3,classic-level] [--only NAMES]
-//                               [--seconds S] [--rows N] [--import-rows N] [--reopen-rows N] [--json]
-//   node bench/run.mjs growth   [--rows 100000,1000000,10000000] [--against lmdb] [--seconds S] [--json]
-//
+// Measures Holdfast beside its peers. `holdfast bench` runs this; HELP says how.
 // Figures go to stdout, everything else to stderr. Exit: 0 measured, 1 something failed, 2 usage.
 
 import { parseArgs } from 'node:util'
 import { cleanUp } from './lib/child.mjs'
 import { measureEmbedded, NAMES } from './lib/embedded.mjs'
 import { measureGrowth } from './lib/growth.mjs'
+import { HTTP_MEASURES, measureHttp } from './lib/http.mjs'
 import { describeMachine } from './lib/machine.mjs'
 import { BenchFailed, prepareHoldfast, preparePeers, say } from './lib/prepare.mjs'
 import { figure, table } from './lib/table.mjs'
+import { SERVICES } from './services/service.mjs'
 import { SYSTEMS } from './systems/system.mjs'
 
 /** @typedef {import('./lib/machine.mjs').Machine} Machine */
 /** @typedef {import('./lib/embedded.mjs').Result} Result */
 
 const PEERS = SYSTEMS.filter((system) => system !== 'holdfast')
+/** `holdfast` and `hono` are always measured. */
+const HTTP_PEERS = SERVICES.filter((system) => system !== 'holdfast' && system !== 'hono')
+const HTTP_NAMES = [...HTTP_MEASURES.keys()]
+
+const HELP = `holdfast bench - measures Holdfast beside its peers
+
+  holdfast bench [embedded]  in one process: calls, scans, transactions, import, reopening
+      --against NAMES        ${PEERS.join(',')} (default: all)
+      --only NAMES           ${NAMES.join(',')}
+      --rows N               rows of the point measures (100000)
+      --import-rows N, --reopen-rows N
+                             rows of those measures (3000000, 1000000)
+  holdfast bench http        over sockets: gets, puts and bulk by N connections, feeds to N readers,
+                             beside bare Hono routes that give the same bytes
+      --against NAMES        ${HTTP_PEERS.join(',')} as well (default: none); what is not installed is
+                             fetched from Debian's archive into bench/.cache
+      --only NAMES           ${HTTP_NAMES.join(',')}
+      --rows N               rows there are (100000)
+  holdfast bench growth      what a put and a get cost as the data grows
+      --against NAMES        ${PEERS.join(',')} (default: lmdb)
+      --rows N,N,...         sizes (100000,1000000,10000000)
+
+  --seconds S                of each measure and system (5; growth: 6)
+  --json                     machine, durability, rows and results as JSON
+`
+
 const OPTIONS = /** @type {const} */ ({
   against: { type: 'string' },
   only: { type: 'string' },
@@ -27,12 +50,21 @@ const OPTIONS = /** @type {const} */ ({
   'import-rows': { type: 'string' },
   'reopen-rows': { type: 'string' },
   json: { type: 'boolean', default: false },
+  help: { type: 'boolean', short: 'h', default: false },
 })
 
 class Usage extends Error {}
 
 async function main() {
   const { what, values } = readArguments()
+  if (values.help) {
+    process.stdout.write(HELP)
+    return
+  }
+  if (what === 'http') {
+    await http(values)
+    return
+  }
   const peers = list('against', values.against, PEERS, what === 'growth' ? ['lmdb'] : PEERS)
   const systems = ['holdfast', ...peers]
   if (what === 'growth') {
@@ -57,7 +89,23 @@ async function main() {
   const machine = describeMachine()
   const results = await measureEmbedded(options)
   if (values.json) print({ machine, durability: 'fsynced', rows: options.rows, results })
-  else printEmbedded(machine, options.rows, results)
+  else printResults(machine, options.rows, results)
+}
+
+/** @param {ReturnType<typeof readArguments>['values']} values */
+async function http(values) {
+  const options = {
+    systems: ['holdfast', 'hono', ...list('against', values.against, HTTP_PEERS, [])],
+    names: list('only', values.only, HTTP_NAMES, HTTP_NAMES),
+    seconds: amount('seconds', values.seconds ?? '5'),
+    rows: count('rows', values.rows ?? '100000'),
+  }
+  prepareHoldfast()
+  preparePeers(['autocannon', 'ioredis', 'pg'])
+  const machine = describeMachine()
+  const results = await measureHttp(options)
+  if (values.json) print({ machine, durability: 'fsynced', rows: options.rows, results })
+  else printResults(machine, options.rows, results)
 }
 
 /** @param {readonly string[]} peers */
@@ -72,8 +120,10 @@ function readArguments() {
   try {
     const { positionals, values } = parseArgs({ options: OPTIONS, allowPositionals: true })
     const [what = 'embedded', ...rest] = positionals
-    if (rest.length > 0 || !['embedded', 'growth'].includes(what)) {
-      throw new Usage(`no such benchmark: ${positionals.join(' ')}; there are embedded and growth`)
+    if (rest.length > 0 || !['embedded', 'http', 'growth'].includes(what)) {
+      throw new Usage(
+        `no such benchmark: ${positionals.join(' ')}; there are embedded, http and growth`,
+      )
     }
     return { what, values }
   } catch (cause) {
@@ -122,11 +172,14 @@ function machineLine({ cpu, cores, memoryBytes, node, kernel, fsyncP50Ms }) {
   return `${cpu}, ${cores} cores, ${memory}, node ${node}, ${kernel}, fsync p50 ${fsyncP50Ms} ms`
 }
 
-/** @param {Machine} machine @param {number} rows @param {readonly Result[]} results */
-function printEmbedded(machine, rows, results) {
+/** @param {Machine} machine @param {number} rows @param {readonly (Result & { maxMs?: number })[]} results */
+function printResults(machine, rows, results) {
   const lines = results.map((result) => {
     const own = results.find(({ name, system }) => name === result.name && system === 'holdfast')
-    const ratio = own === undefined ? '' : (own.opsPerSecond / result.opsPerSecond).toFixed(2)
+    // Of feeds the rate is given, and the delays are what counts.
+    const isGiven = result.maxMs !== undefined
+    const ratio =
+      own === undefined || isGiven ? '' : (own.opsPerSecond / result.opsPerSecond).toFixed(2)
     return [
       result.name,
       result.system,
@@ -143,8 +196,10 @@ function printEmbedded(machine, rows, results) {
   process.stdout.write(`${table(head, lines, 2)}\n`)
 }
 
-/** @param {Result} result */
-function noteOf({ name, peakAnonBytes, getP50Ms, variant }) {
+/** @param {Result & { maxMs?: number }} result */
+function noteOf({ name, peakAnonBytes, getP50Ms, variant, maxMs }) {
+  if (maxMs !== undefined) return `events, max ${figure(maxMs)} ms`
+  if (name === 'bulk') return 'rows'
   if (variant !== undefined) return variant
   if (peakAnonBytes !== undefined) return `${Math.round(peakAnonBytes / 1e6)} MB anonymous`
   if (getP50Ms !== undefined) return `first get ${figure(getP50Ms)} ms`

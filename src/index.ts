@@ -1,5 +1,22 @@
 /** Holdfast's public API. */
 export { open, type OpenOptions } from './open.ts'
+export {
+  backup,
+  listBackups,
+  restore,
+  restoreTable,
+  verifyBackup,
+  type BackupSource,
+  type PointInTime,
+  type RestoreOptions,
+  type RestoreTableOptions,
+  type VerifyBackupOptions,
+} from './backup.ts'
+export type { BackupInfo, BackupOptions, BackupReport } from './shard/backup/destinations.ts'
+export type { BackupProgress } from './shard/backup/progress.ts'
+export type { TableCopied } from './server/copy-table.ts'
+export type { Founded } from './shard/backup/restore.ts'
+export type { VerifyReport } from './shard/backup/verify.ts'
 export { strong, unique, unvalidated } from './table/schema.ts'
 export type {
   AnyDefinition,
@@ -14,6 +31,7 @@ export type {
   Unvalidated,
 } from './table/schema.ts'
 export type { Database, DatabaseCalls, Transaction } from './table/database.ts'
+export type { AnyTableLike, DatabaseLike, TableLike } from './table/database-like.ts'
 export type {
   Ack,
   AnyTable,

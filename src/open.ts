@@ -1,12 +1,27 @@
 /** The composition root: the only file that names adapters. */
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
+import type { Blob } from './blob/blob.ts'
+import { openFolderBlob } from './blob/folder-blob.ts'
 import { hex } from './core/bytes.ts'
-import { HoldfastError } from './core/errors.ts'
+import { HoldfastError, isHoldfastError } from './core/errors.ts'
 import { systemEnv, systemProcess } from './core/system-env.ts'
 import { openLocalLog } from './log/local-log.ts'
 import { FolderSocket } from './server/folder-socket.ts'
 import { operations, type Operations } from './server/operations.ts'
+import type { BackupFolder } from './shard/backup/destinations.ts'
 import { claimFolder, type Claim } from './store/folder-claim.ts'
+import {
+  abandonRestore,
+  assertDatabase,
+  assertNoDatabase,
+  beginRestore,
+  clearRestore,
+  finishRestore,
+  isUnfinishedRestore,
+  makeScratch,
+  removeScratch,
+  restoreUnfinished,
+} from './store/folder-restore.ts'
 import { openLmdbStore } from './store/lmdb-store.ts'
 import { openMemoryStore } from './store/memory-store.ts'
 import type { Store } from './store/store.ts'
@@ -45,11 +60,101 @@ export async function open<const T extends TableDefinitions = Record<never, neve
 
 /** What the command needs of this machine, whoever has the folder open. */
 export { systemEnv } from './core/system-env.ts'
+export { watchProcess } from './observe/system-process.ts'
 export { connectToHolder, folderHolder, type Holder } from './store/folder-claim.ts'
 
 /** Opens the folder's store by itself, for reading alone, beside whoever has it open. */
-export function openStoreToRead(dir: string): Store {
+export function openStoreToRead(path: string): Store {
+  const dir = resolve(folderOf(path))
+  assertDatabase(dir)
   return openLmdbStore({ dir, readOnly: true })
+}
+
+/** Opens a folder of backups; for reading alone it must be there, and stays as it is. */
+export function openBlobs(dir: string, readOnly: boolean): Promise<Blob> {
+  return openFolderBlob({ dir: resolve(folderOf(dir)), random: systemEnv.random, readOnly })
+}
+
+/** Opens a folder for a backup, made when it is missing: for one at a time. Throws `FolderInUse`. */
+export async function openBackups(path: string): Promise<BackupFolder> {
+  const dir = resolve(folderOf(path))
+  const claim = await claimNow(dir, true).catch((cause: unknown) => {
+    if (!isHoldfastError(cause, 'FolderInUse')) throw cause
+    const { pid } = cause.details
+    throw new HoldfastError(
+      'FolderInUse',
+      `process ${String(pid)} puts a backup into ${dir}, or has a database open there`,
+      { cause, details: { dir, pid } },
+    )
+  })
+  claim.serve((connection) => connection.destroy())
+  const release = (): Promise<void> => claim.release()
+  try {
+    return { blob: await openBlobs(dir, false), release }
+  } catch (cause) {
+    await release()
+    throw cause
+  }
+}
+
+/**
+ * Has `fill` make the data of a database in `dir`, where there is none, and names it once that is
+ * done: a database is there then, whole. `aside` is a folder for what `fill` needs besides.
+ *
+ * @throws HoldfastError `AlreadyExists`, `FolderInUse`, and what `fill` throws
+ */
+export async function fillFolder<T>(
+  path: string,
+  fill: (store: Store, aside: string) => Promise<T>,
+): Promise<T> {
+  const dir = resolve(folderOf(path))
+  assertNoDatabase(dir)
+  const claim = await claimNow(dir, true)
+  try {
+    assertNoDatabase(dir)
+    const aside = beginRestore(dir)
+    try {
+      const filled = await withStore(aside, fill)
+      finishRestore(dir)
+      return filled
+    } catch (cause) {
+      if (isUnfinishedRestore(dir)) abandonRestore(dir)
+      throw cause
+    }
+  } finally {
+    claim.serve((connection) => connection.destroy())
+    await claim.release()
+  }
+}
+
+/** Has `use` work with an empty store that is thrown away; in `parent`, by default the system's. */
+export async function withScratch<T>(
+  parent: string | undefined,
+  use: (store: Store, aside: string) => Promise<T>,
+): Promise<T> {
+  const aside = makeScratch(parent === undefined ? undefined : resolve(folderOf(parent)))
+  try {
+    return await withStore(aside, use)
+  } finally {
+    removeScratch(aside)
+  }
+}
+
+async function withStore<T>(
+  dir: string,
+  use: (store: Store, aside: string) => Promise<T>,
+): Promise<T> {
+  const store = openLmdbStore({ dir })
+  try {
+    return await use(store, join(dir, 'archive'))
+  } finally {
+    await store.close()
+  }
+}
+
+function claimNow(dir: string, create: boolean): Promise<Claim> {
+  const incarnation = hex(systemEnv.random.bytes(8))
+  return claimFolder(dir, { create, pid: systemProcess.pid, incarnation })
 }
 
 export interface Served<T extends TableDefinitions> {
@@ -69,12 +174,10 @@ export async function openServed<const T extends TableDefinitions = Record<never
     return start(options, openMemoryStore(systemEnv), undefined)
   }
   const dir = resolve(folderOf(options.dir ?? './data'))
-  const claim = await claimFolder(dir, {
-    create: options.mustExist !== true,
-    pid: systemProcess.pid,
-    incarnation: hex(systemEnv.random.bytes(8)),
-  })
+  const claim = await claimNow(dir, options.mustExist !== true || isUnfinishedRestore(dir))
   try {
+    if (isUnfinishedRestore(dir)) throw restoreUnfinished(dir)
+    clearRestore(dir)
     return await start(options, openLmdbStore({ dir }), claim)
   } catch (cause) {
     claim.serve((connection) => connection.destroy())
@@ -103,6 +206,7 @@ async function start<T extends TableDefinitions>(
     store,
     openLog: openLocalLog,
     dir: claim?.dir,
+    openFolder: openBackups,
     release: () => {
       socket?.close()
       return claim?.release() ?? Promise.resolve()

@@ -7,14 +7,9 @@ export type { HostHandler } from './sim/app/virtual-fetch.ts'
 export type { Fault, FaultChoice, FaultKind, Setup } from './sim/fault-plan.ts'
 export type { Partition } from './sim/partition.ts'
 export type { Plan } from './sim/plan.ts'
-export type {
-  EventuallyOptions,
-  OperationOptions,
-  Outcome,
-  SimClient,
-  SimNode,
-  Simulation,
-} from './sim/simulation.ts'
+export type { OperationOptions, Outcome, SimClient } from './sim/sim-client.ts'
+export type { SimNode } from './sim/sim-node.ts'
+export type { EventuallyOptions, Simulation } from './sim/simulation.ts'
 export type { SimulatedNode } from './sim/world.ts'
 export type { Draw } from './sim/draw.ts'
 export { checkBank } from './sim/check/bank.ts'

@@ -70,6 +70,31 @@ describe('the package', () => {
     expect(typeFaults('simulated.mts', text)).toEqual([])
   })
 
+  it('has a client, and a server for it', () => {
+    const { stdout, stderr, status } = node(`
+      import { open, strong } from 'holdfast'
+      import { connect } from 'holdfast/client'
+      import { serve } from 'holdfast/server'
+      const db = await open({ memory: true, tables: { notes: strong({ key: 'id' }) } })
+      const server = await serve(db, { port: 0 })
+      const remote = connect({ url: server.url })
+      await remote.notes.put({ id: 'a', at: new Date(0) })
+      console.log(await remote.notes.get('a'))
+      await server.close()
+      await db.close()`)
+    const printed = "{ id: 'a', at: 1970-01-01T00:00:00.000Z }\n"
+    expect({ stdout, stderr, status }).toEqual({ stdout: printed, stderr: '', status: 0 })
+    const text = `
+      import { strong, unvalidated, type DatabaseLike } from 'holdfast'
+      import { connect } from 'holdfast/client'
+      const tables = { notes: strong({ row: unvalidated<{ id: string }>(), key: 'id' }) }
+      const db = connect<typeof tables>({ url: 'http://127.0.0.1:4653' })
+      export const either: DatabaseLike<typeof tables> = db
+      export const note: Promise<{ id: string } | undefined> = db.notes.get('a')
+      db.notes.get(1)`
+    expect(typeFaults('remote.mts', text)).toEqual([expect.stringContaining("'number'")])
+  })
+
   it('has types for those who import it', () => {
     const text = "import * as all from 'holdfast'\nexport type All = typeof all\n"
     expect(typeFaults('good.mts', text)).toEqual([])
@@ -79,18 +104,21 @@ describe('the package', () => {
     ])
   })
 
-  it.each(['holdfast', 'holdfast/testing'])('tells those who require %s what to do', (name) => {
-    const script = `
+  it.each(['holdfast', 'holdfast/client', 'holdfast/server', 'holdfast/testing'])(
+    'tells those who require %s what to do',
+    (name) => {
+      const script = `
       try { require('${name}') } catch (error) {
         console.log(JSON.stringify({ name: error.name, code: error.code, message: error.message }))
       }`
-    const { stdout, stderr } = node(script, 'commonjs')
-    expect(stderr).toBe('')
-    const error = JSON.parse(stdout) as { name: string; code: string; message: string }
-    expect(error).toMatchObject({ name: 'HoldfastError', code: 'EsmOnly' })
-    expect(error.message).toContain("await import('holdfast')")
-    expect(error.message).toContain('"type": "module"')
-  })
+      const { stdout, stderr } = node(script, 'commonjs')
+      expect(stderr).toBe('')
+      const error = JSON.parse(stdout) as { name: string; code: string; message: string }
+      expect(error).toMatchObject({ name: 'HoldfastError', code: 'EsmOnly' })
+      expect(error.message).toContain("await import('holdfast')")
+      expect(error.message).toContain('"type": "module"')
+    },
+  )
 
   it('can be loaded from CommonJS as its error advises', () => {
     const script = "import('holdfast').then((all) => console.log(typeof all))"

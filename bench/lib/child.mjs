@@ -1,17 +1,17 @@
-// A worker process with one system in it, in a fresh folder on the checkout's disk.
+// Worker processes, with one system each, and fresh folders on the checkout's disk.
 
 import { fork } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-const worker = fileURLToPath(new URL('../worker.mjs', import.meta.url))
 const scratch = fileURLToPath(new URL('../.tmp', import.meta.url))
 
 /** Longest wait for an answer. */
 const ANSWER_MS = 1_800_000
 
-/** @typedef {import('../worker.mjs').Request} Request */
+/** @typedef {import('../worker.mjs').Request | import('../http-worker.mjs').HttpRequest} Request */
+/** The script that a worker runs, in bench/. @typedef {'worker' | 'http-worker'} Script */
 
 /** A new empty folder; `removeFolders` removes it. */
 export function freshFolder() {
@@ -23,8 +23,8 @@ export function freshFolder() {
 
 /** @type {Set<string>} */
 const folders = new Set()
-/** @type {Set<Child>} */
-const children = new Set()
+/** Processes that end with this one. @type {Set<{ kill(): void }>} */
+export const owned = new Set()
 
 /** @param {string} folder */
 export function removeFolder(folder) {
@@ -34,7 +34,7 @@ export function removeFolder(folder) {
 
 /** Kills what still runs, and removes what it wrote. */
 export function cleanUp() {
-  for (const child of children) child.kill()
+  for (const process of owned) process.kill()
   for (const folder of folders) removeFolder(folder)
 }
 
@@ -45,15 +45,16 @@ export class Child {
   /** @type {string} */
   #output = ''
 
-  /** @param {string} system @param {string} folder @param {Record<string, string>} env */
-  constructor(system, folder, env) {
+  /** @param {string} system @param {string} folder @param {Record<string, string>} env @param {Script} script */
+  constructor(system, folder, env, script) {
     const execArgv = (process.env['HOLDFAST_BENCH_NODE_ARGS'] ?? '').split(' ').filter(Boolean)
-    this.#process = fork(worker, [system, folder], {
+    const file = fileURLToPath(new URL(`../${script}.mjs`, import.meta.url))
+    this.#process = fork(file, [system, folder], {
       execArgv,
       silent: true,
       env: { ...process.env, ...env },
     })
-    children.add(this)
+    owned.add(this)
     const keep = (/** @type {Buffer} */ chunk) => {
       this.#output = (this.#output + chunk.toString()).slice(-4000)
     }
@@ -65,14 +66,14 @@ export class Child {
       else this.#asked?.reject(new Error(error))
     })
     this.#process.on('exit', (code, signal) => {
-      children.delete(this)
+      owned.delete(this)
       this.#asked?.reject(new Error(`the worker ended (${code ?? signal})\n${this.#output}`))
     })
   }
 
-  /** @param {string} system @param {string} folder @param {Record<string, string>} env */
-  static async start(system, folder, env = {}) {
-    const child = new Child(system, folder, env)
+  /** @param {string} system @param {string} folder @param {Record<string, string>} env @param {Script} script */
+  static async start(system, folder, env = {}, script = 'worker') {
+    const child = new Child(system, folder, env, script)
     await child.#answer()
     return child
   }

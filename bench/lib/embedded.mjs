@@ -138,7 +138,7 @@ function fastest(results) {
 }
 
 /** @param {Taken} taken @returns {Result} */
-function resultOf({ name, system, variant, rounds }) {
+export function resultOf({ name, system, variant, rounds }) {
   const latencies = new Histogram()
   for (const round of rounds) latencies.merge(round.latencies)
   const rates = rounds.map(({ operations, elapsedMs }) => (operations / elapsedMs) * 1000)
@@ -214,6 +214,6 @@ async function measureReopen(system, rows) {
 }
 
 /** @param {number} value */
-function round(value) {
+export function round(value) {
   return Number(value.toPrecision(4))
 }

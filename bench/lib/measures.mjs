@@ -26,7 +26,7 @@ let increments = 0
  * @param {() => unknown} call
  * @returns {Promise<Round>}
  */
-async function drive(name, callers, ms, call) {
+export async function drive(name, callers, ms, call) {
   const latencies = new Histogram()
   const start = performance.now()
   const end = start + ms

@@ -34,9 +34,7 @@ export function preparePeers(peers) {
   })
   const left = missing.filter((peer) => !loads(peer))
   if (status === 0 && left.length === 0) return
-  throw new BenchFailed(
-    `${missing.join(' and ')} could not be installed, see above. Without: --against lmdb`,
-  )
+  throw new BenchFailed(`${missing.join(' and ')} could not be installed, see above`)
 }
 
 /** @param {string} peer */

@@ -129,6 +129,8 @@ function names(open: OpenBlob): void {
     expect(await list('a/')).toEqual(['a/b', 'a/b/c', 'a/c.tar'])
     expect(await list('a/b')).toEqual(['a/b', 'a/b/c'])
     expect(await list('z')).toEqual([])
+    expect(await blob.names('a/b')).toEqual(['a/b', 'a/b/c'])
+    expect(await blob.names('')).toEqual(all.toSorted())
   })
 
   it('may be as long as the limit', async () => {

@@ -16,8 +16,9 @@
  *    step, for a name that is not there.
  * 6. Given bytes must not change until `put` settled, or until the source was asked for the next
  *    part. Parts handed out are the receiver's.
- * 7. `list` gives the blobs whose names start with `prefix`, by name. `delete` of a name that is not
- *    there does nothing. A `get` that began before a `delete` ends whole, or throws.
+ * 7. `list` gives the blobs whose names start with `prefix`, by name; `names` gives their names
+ *    alone, of damaged ones too. `delete` of a name that is not there does nothing. A `get` that
+ *    began before a `delete` ends whole, or throws.
  */
 import { compareBytes, type Bytes } from '../core/bytes.ts'
 import { HoldfastError } from '../core/errors.ts'
@@ -36,6 +37,7 @@ export interface Blob {
   get(name: string): AsyncIterable<Bytes>
   stat(name: string): Promise<BlobInfo | undefined>
   list(prefix: string): Promise<BlobInfo[]>
+  names(prefix: string): Promise<string[]>
   delete(name: string): Promise<void>
 }
 
@@ -50,9 +52,12 @@ const SEGMENT = /^[a-z0-9_-][a-z0-9._-]*$/
  * systems do not tell them apart.
  */
 export function checkBlobName(name: string): void {
-  const sound =
-    name.length <= BLOB_NAME_CHARS && name.split('/').every((part) => SEGMENT.test(part))
-  if (!sound) throw new HoldfastError('InvalidArgument', `'${name}' is no name of a blob`)
+  if (isBlobName(name)) return
+  throw new HoldfastError('InvalidArgument', `'${name}' is no name of a blob`)
+}
+
+export function isBlobName(name: string): boolean {
+  return name.length <= BLOB_NAME_CHARS && name.split('/').every((part) => SEGMENT.test(part))
 }
 
 /** The parts of a source. */

@@ -16,6 +16,7 @@ import { crc32, DIGEST_BYTES, startDigest } from '../core/hash.ts'
 import {
   byName,
   checkBlobName,
+  isBlobName,
   noBlob,
   partsOf,
   samePut,
@@ -29,6 +30,8 @@ export interface FolderBlobOptions {
   readonly dir: string
   /** For the names of files under way. */
   readonly random: Random
+  /** Leaves the folder as it is, beside a process that puts. Default false. */
+  readonly readOnly?: boolean | undefined
 }
 
 const MAGIC = 0x484c4231
@@ -40,15 +43,33 @@ const PART_BYTES = 256 * 1024
 const ENDING = '.blob'
 const TEMPORARY = '.tmp-'
 
-/** Opens the folder, and clears it of what puts left that did not end. */
+/**
+ * Opens the folder, and clears it of what puts left that did not end. To read, it must be there:
+ * else `FolderNotFound`.
+ */
 export async function openFolderBlob(options: FolderBlobOptions): Promise<Blob> {
-  const { dir, random } = options
+  const { dir, random, readOnly } = options
+  if (readOnly === true) {
+    await assertFolder(dir)
+    return new FolderBlob(dir, random)
+  }
   return guard(`the folder ${dir} cannot be opened`, async () => {
     await mkdir(dir, { recursive: true })
     const names = await readdir(dir)
     const leftovers = names.filter((name) => name.startsWith(TEMPORARY))
     for (const name of leftovers) await unlink(join(dir, name))
     return new FolderBlob(dir, random)
+  })
+}
+
+function assertFolder(dir: string): Promise<void> {
+  return guard(`the folder ${dir} cannot be read`, async () => {
+    try {
+      await readdir(dir)
+    } catch (cause) {
+      if (!hasCode(cause, 'ENOENT', 'ENOTDIR')) throw cause
+      throw new HoldfastError('FolderNotFound', `there is no folder ${dir}`, { details: { dir } })
+    }
   })
 }
 
@@ -113,17 +134,24 @@ class FolderBlob implements Blob {
   }
 
   async list(prefix: string): Promise<BlobInfo[]> {
-    const files = await guard('the folder cannot be read', () => readdir(this.#dir))
-    const names = files
-      .filter((file) => file.endsWith(ENDING) && !file.startsWith('.'))
-      .map((file) => file.slice(0, -ENDING.length).replaceAll('%', '/'))
-      .filter((name) => name.startsWith(prefix))
     const found: BlobInfo[] = []
-    for (const name of names) {
+    for (const name of await this.names(prefix)) {
       const info = await this.stat(name)
       if (info !== undefined) found.push(info)
     }
     return found.toSorted(byName)
+  }
+
+  async names(prefix: string): Promise<string[]> {
+    const files = await guard('the folder cannot be read', () => readdir(this.#dir))
+    return (
+      files
+        .filter((file) => file.endsWith(ENDING))
+        .map((file) => file.slice(0, -ENDING.length).replaceAll('%', '/'))
+        // Other files may lie here as well: what a file manager leaves, a copy made by hand.
+        .filter((name) => name.startsWith(prefix) && isBlobName(name))
+        .toSorted()
+    )
   }
 
   async delete(name: string): Promise<void> {

@@ -71,6 +71,11 @@ class MemoryBlob implements Blob {
       .toSorted(byName)
   }
 
+  async names(prefix: string): Promise<string[]> {
+    const found = await this.list(prefix)
+    return found.map(({ name }) => name)
+  }
+
   async delete(name: string): Promise<void> {
     checkBlobName(name)
     await turn(this.#env)

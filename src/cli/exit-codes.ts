@@ -14,11 +14,12 @@ export const EXIT = {
 export const CHECK_EXIT = { ok: 0, critical: 2, unknown: 3 } as const
 
 export const EXIT_HELP = `
-Exit codes: 0 ok; 1 error; 2 wrong usage; 3 the folder or its process is not there or cannot serve;
-4 conflict with the data; 130 interrupted. check: 0 ok; 2 critical, problems found; 3 unknown.`
+Exit codes: 0 ok; 1 error; 2 wrong usage or configuration; 3 the folder, its process or the server is
+not there or cannot serve; 4 conflict with the data; 130 interrupted. check: 0 ok; 2 critical, problems found; 3 unknown.`
 
 export function exitCodeOf(error: unknown): number {
   if (error instanceof UsageError) return EXIT.usage
+  if (error instanceof Interrupted) return EXIT.interrupted
   if (!isHoldfastError(error)) return EXIT.error
   switch (error.kind) {
     case 'unavailable':
@@ -27,8 +28,11 @@ export function exitCodeOf(error: unknown): number {
     case 'conflict':
       return EXIT.conflict
     default:
-      return isHoldfastError(error, 'NoResponder') ? EXIT.unavailable : EXIT.error
+      break
   }
+  if (isHoldfastError(error, 'InvalidConfig')) return EXIT.usage
+  const isAway = isHoldfastError(error, 'NoResponder', 'Unreachable', 'ShuttingDown')
+  return isAway ? EXIT.unavailable : EXIT.error
 }
 
 /** The command line itself is wrong. */

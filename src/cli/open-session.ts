@@ -6,21 +6,28 @@ import { isHoldfastError } from '../core/errors.ts'
 import { connectToHolder, folderHolder, openServed } from '../open.ts'
 import type { AnyDatabase } from '../server/any-rows.ts'
 import type { CallTypes, Operations, StreamTypes } from '../server/operations.ts'
+import { withNames } from './known-names.ts'
+import type { DatabaseOptions } from '../table/start-database.ts'
 import type { Session } from './session.ts'
+import type { Shell } from './shell.ts'
 import { SocketSession } from './socket-session.ts'
 
 export interface SessionOptions {
-  readonly dir: string
   /** Makes the folder when it is missing; without it that is `FolderNotFound`. */
   readonly create?: boolean | undefined
-  readonly signal: AbortSignal
+  /** Told of work on tables, where this process does it. */
+  readonly onProgress?: DatabaseOptions<Record<never, never>>['onProgress']
 }
 
 /** Holders come and go: it may be gone when we connect, and there when we open. */
 const TRIES = 5
 
 /** @throws HoldfastError as `open` does */
-async function openSession({ dir, create, signal }: SessionOptions): Promise<Session> {
+async function openFolder(
+  dir: string,
+  options: SessionOptions,
+  signal: AbortSignal,
+): Promise<Session> {
   for (let tries = 1; ; tries++) {
     const holder = await folderHolder(dir)
     if (holder !== undefined) {
@@ -28,7 +35,7 @@ async function openSession({ dir, create, signal }: SessionOptions): Promise<Ses
       if (socket !== undefined) return new SocketSession(socket, holder, signal)
     }
     try {
-      return await openOwn(dir, create === true, signal)
+      return await openOwn(dir, options, signal)
     } catch (error) {
       if (!isHoldfastError(error, 'FolderInUse') || tries >= TRIES) throw error
     }
@@ -36,32 +43,50 @@ async function openSession({ dir, create, signal }: SessionOptions): Promise<Ses
 }
 
 /** Opens the folder in this process. Throws `FolderInUse` when another has it open. */
-export async function openOwn(dir: string, create: boolean, signal: AbortSignal): Promise<Session> {
-  const { db, operations } = await openServed({ dir, mustExist: !create })
+export async function openOwn(
+  dir: string,
+  { create, onProgress }: SessionOptions,
+  signal: AbortSignal,
+): Promise<LocalSession> {
+  const { db, operations } = await openServed({ dir, mustExist: create !== true, onProgress })
   return new LocalSession(db, operations, signal)
 }
 
-/** Runs `work` with a session, and closes it whatever happens. */
+/**
+ * A session with what the command works on: a folder, whoever has it open, or a URL.
+ */
+async function openSession(shell: Shell, options: SessionOptions = {}): Promise<Session> {
+  const { target, signal } = shell
+  if (target.kind === 'folder') return openFolder(target.dir, options, signal)
+  const { HttpSession } = await import('./http-session.ts')
+  return new HttpSession(target, signal)
+}
+
+/** Runs `work` with a session, and closes it whatever happens; that of the REPL stays open. */
 export async function withSession<T>(
-  options: SessionOptions,
+  shell: Shell,
   work: (session: Session) => Promise<T>,
+  options: SessionOptions = {},
 ): Promise<T> {
-  const session = await openSession(options)
+  const session = shell.session ?? (await openSession(shell, options))
+  if (options.create === true) session.mayCreate?.()
   try {
     return await work(session)
+  } catch (error) {
+    throw await withNames(session, error)
   } finally {
-    await session.close()
+    if (session !== shell.session) await session.close()
   }
 }
 
-class LocalSession implements Session {
+export class LocalSession implements Session {
   readonly holder = undefined
-  readonly #db: AnyDatabase
+  readonly db: AnyDatabase
   readonly #operations: Operations
   readonly #signal: AbortSignal
 
   constructor(db: AnyDatabase, operations: Operations, signal: AbortSignal) {
-    this.#db = db
+    this.db = db
     this.#operations = operations
     this.#signal = signal
   }
@@ -81,6 +106,6 @@ class LocalSession implements Session {
   }
 
   close(): Promise<void> {
-    return this.#db.close()
+    return this.db.close()
   }
 }

@@ -3,8 +3,8 @@ import { Presets, SingleBar } from 'cli-progress'
 import type { Shell } from './shell.ts'
 
 export interface Progress {
-  /** `done` of `total`, in whatever unit; `rows` are shown with their rate. */
-  update(done: number, rows: number): void
+  /** `done` of `total`, in whatever unit; `amount` is shown with its rate. */
+  update(done: number, amount: number): void
   stop(): void
 }
 
@@ -14,24 +14,32 @@ export interface ProgressOptions {
   /** Shows it even when stderr is no terminal, or hides it. Default: on a terminal. */
   readonly show?: boolean | undefined
   readonly nowMs: () => number
+  /** What is shown with its rate. Default rows. */
+  readonly unit?: Unit | undefined
 }
+
+export type Unit = 'rows' | 'bytes' | 'entries' | 'keys'
 
 const NONE: Progress = { update: () => undefined, stop: () => undefined }
 const PLAIN_EVERY_MS = 1_000
 
 export function startProgress(
   shell: Shell,
-  { title, total, show, nowMs }: ProgressOptions,
+  { title, total, show, nowMs, unit = 'rows' }: ProgressOptions,
 ): Progress {
   if (!(show ?? shell.isTerminal) || shell.json) return NONE
-  return shell.isTerminal ? bar(shell, title, total, nowMs) : lines(shell, title, total, nowMs)
+  return shell.isTerminal
+    ? bar(shell, { title, total, nowMs, unit })
+    : lines(shell, { title, total, nowMs, unit })
 }
 
-function bar(shell: Shell, title: string, total: number, nowMs: () => number): Progress {
+type Shown = Required<Pick<ProgressOptions, 'title' | 'total' | 'nowMs'>> & { readonly unit: Unit }
+
+function bar(shell: Shell, { title, total, nowMs, unit }: Shown): Progress {
   const single = new SingleBar(
     {
       stream: shell.stderr,
-      format: `${title} [{bar}] {percentage}% | {rows} rows | {rate} rows/s | {eta_formatted} left`,
+      format: `${title} [{bar}] {percentage}% | {amount} | {rate}/s | {eta_formatted} left`,
       hideCursor: true,
       clearOnComplete: false,
       fps: 8,
@@ -41,32 +49,34 @@ function bar(shell: Shell, title: string, total: number, nowMs: () => number): P
     Presets.shades_classic,
   )
   const startedMs = nowMs()
-  single.start(Math.max(1, total), 0, { rows: '0', rate: '-' })
+  single.start(Math.max(1, total), 0, { amount: '0', rate: '-' })
   return {
-    update: (done, rows) =>
-      single.update(Math.min(done, total), payload(rows, nowMs() - startedMs)),
+    update: (done, amount) =>
+      single.update(Math.min(done, total), payload(amount, nowMs() - startedMs, unit)),
     stop: () => single.stop(),
   }
 }
 
-function lines(shell: Shell, title: string, total: number, nowMs: () => number): Progress {
+function lines(shell: Shell, { title, total, nowMs, unit }: Shown): Progress {
   const startedMs = nowMs()
   let saidMs = startedMs
   return {
-    update: (done, rows) => {
+    update: (done, amount) => {
       const now = nowMs()
       if (now - saidMs < PLAIN_EVERY_MS) return
       saidMs = now
       const percent = Math.floor((100 * Math.min(done, total)) / Math.max(1, total))
-      const { rows: count, rate } = payload(rows, now - startedMs)
-      shell.say(`${title} ${percent}% | ${count} rows | ${rate} rows/s`)
+      const shown = payload(amount, now - startedMs, unit)
+      shell.say(`${title} ${percent}% | ${shown.amount} | ${shown.rate}/s`)
     },
     stop: () => undefined,
   }
 }
 
-function payload(rows: number, tookMs: number): { rows: string; rate: string } {
-  return { rows: count(rows), rate: count(Math.round((rows * 1000) / Math.max(1, tookMs))) }
+function payload(amount: number, tookMs: number, unit: Unit): { amount: string; rate: string } {
+  const text = (value: number): string =>
+    unit === 'bytes' ? size(Math.round(value)) : `${count(value)} ${unit}`
+  return { amount: text(amount), rate: text((amount * 1000) / Math.max(1, tookMs)) }
 }
 
 /** 1234567 as 1,234,567. */

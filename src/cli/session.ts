@@ -14,4 +14,6 @@ export interface Session {
     params: StreamTypes[M]['params'],
   ): AsyncIterable<StreamTypes[M]['item']>
   close(): Promise<void>
+  /** Of a session that connects at its first call: makes the folder when it is missing. */
+  mayCreate?(): void
 }

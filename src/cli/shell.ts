@@ -1,14 +1,26 @@
 /** What a command has of the terminal it runs in: data to stdout, everything else to stderr. */
 import { createColors } from 'picocolors'
-import { isHoldfastError } from '../core/errors.ts'
+import { HoldfastError, isHoldfastError } from '../core/errors.ts'
 import { stringifyWire, toWire, type Value } from '../core/wire.ts'
 import { Interrupted, UsageError } from './exit-codes.ts'
+import { nextCommand } from './next-command.ts'
+import { printable, printableLines } from './printable.ts'
+import type { Session } from './session.ts'
+import type { Setting, Settings, Target } from './settings/resolve.ts'
+
+const ERROR_ADVICE = 'Mend what the message names, and run it again.'
 
 export interface ShellOptions {
-  /** Absolute. */
-  readonly dir: string
+  /** What the command line, the environment and files say; asked when it is needed first. */
+  readonly settings: () => Settings
   readonly json: boolean
   readonly color: boolean
+  /** Whether it may ask. Default true; it asks on a terminal alone. */
+  readonly input?: boolean | undefined
+  /** Where `json`, `color` and `input` come from. */
+  readonly outputSettings?: readonly Setting[] | undefined
+  /** A session that is open already, and stays open: the REPL's. */
+  readonly session?: Session | undefined
   /** The file that runs the command, to start others of it. */
   readonly mainFile: string
   /** Aborted when the user stops the command, or nobody reads its output any more. */
@@ -16,21 +28,55 @@ export interface ShellOptions {
 }
 
 export class Shell {
-  readonly dir: string
   readonly json: boolean
   readonly mainFile: string
   readonly signal: AbortSignal
+  readonly session: Session | undefined
   readonly paint: ReturnType<typeof createColors>
-  readonly isTerminal = process.stderr.isTTY
+  readonly isTerminal = Boolean(process.stderr.isTTY)
   readonly #stdout = process.stdout
   readonly #stderr = process.stderr
+  readonly #readSettings: () => Settings
+  readonly #mayAsk: boolean
+  readonly #outputSettings: readonly Setting[]
+  #settings: Settings | undefined
 
-  constructor({ dir, json, color, mainFile, signal }: ShellOptions) {
-    this.dir = dir
+  constructor(options: ShellOptions) {
+    const { settings, json, color, input, session, mainFile, signal } = options
+    this.#readSettings = settings
+    this.#outputSettings = options.outputSettings ?? []
     this.json = json
+    this.#mayAsk = input !== false
+    this.session = session
     this.mainFile = mainFile
     this.signal = signal
     this.paint = createColors(color)
+  }
+
+  /** @throws HoldfastError `InvalidConfig`; UsageError */
+  get settings(): Settings {
+    return (this.#settings ??= this.#readSettings())
+  }
+
+  get target(): Target {
+    return this.settings.target
+  }
+
+  /** The folder, absolute. Throws `Unsupported` where the command works on a URL. */
+  get dir(): string {
+    const { target } = this
+    if (target.kind === 'folder') return target.dir
+    throw noFolderError(target.url)
+  }
+
+  /** How it prints and asks, in the form of settings. */
+  get outputSettings(): readonly Setting[] {
+    return this.#outputSettings
+  }
+
+  /** Whether there is somebody to ask, and they want to be. */
+  get canAsk(): boolean {
+    return this.#mayAsk && Boolean(process.stdin.isTTY) && this.isTerminal
   }
 
   /** Width of the terminal that the data goes to; undefined when it goes elsewhere. */
@@ -51,14 +97,20 @@ export class Shell {
     this.signal.throwIfAborted()
     if (this.#stdout.write(`${text}\n`)) return
     await new Promise<void>((resolve) => {
-      this.#stdout.once('drain', resolve)
-      this.signal.addEventListener('abort', () => resolve(), { once: true })
+      const go = (): void => {
+        this.#stdout.off('drain', go)
+        this.signal.removeEventListener('abort', go)
+        resolve()
+      }
+      this.#stdout.on('drain', go)
+      this.signal.addEventListener('abort', go)
     })
   }
 
   /** A value in wire form, on one line. */
   outJson(value: unknown): Promise<void> {
-    return this.out(stringifyWire(value as Value))
+    const json = stringifyWire(value as Value)
+    return this.out(this.columns === undefined ? json : printable(json))
   }
 
   /** Anything but data. */
@@ -67,46 +119,63 @@ export class Shell {
   }
 
   error(error: unknown): void {
-    const lines = this.json ? [JSON.stringify(errorJson(error))] : this.#errorLines(error)
-    this.say(lines.join('\n'))
+    if (this.json) this.say(JSON.stringify(errorJson(error)))
+    else this.say(this.#errorLines(error).join('\n'))
   }
 
   #errorLines(error: unknown): string[] {
     const { red, dim } = this.paint
     if (error instanceof Interrupted) {
-      return error.hint === undefined ? ['interrupted'] : ['interrupted', error.hint]
+      return error.hint === undefined
+        ? ['interrupted']
+        : ['interrupted', printableLines(error.hint)]
     }
     if (error instanceof UsageError) {
-      return [`${red('error')} Usage: ${error.message}`, 'try: holdfast --help']
+      return [`${red('error')} Usage: ${printableLines(error.message)}`, 'try: holdfast --help']
     }
-    if (!isHoldfastError(error)) return [`${red('error')} ${text(error)}`]
-    const lines = [`${red('error')} ${error.code}: ${error.message}`]
-    if (error.cause !== undefined) lines.push(dim(`cause: ${text(error.cause)}`))
+    if (!isHoldfastError(error)) return [`${red('error')} ${printableLines(text(error))}`]
+    const lines = [`${red('error')} ${error.code}: ${printableLines(error.message)}`]
+    if (error.cause !== undefined) lines.push(dim(`cause: ${printableLines(text(error.cause))}`))
     lines.push(`applied: ${error.applied}`)
-    lines.push(`try: ${nextCommand(error.details) ?? error.advice}`)
+    lines.push(`try: ${printableLines(nextCommand(error) ?? error.advice)}`)
     return lines
   }
 }
 
-/** Errors of the command may name the command that helps. */
-function nextCommand(details: Readonly<Record<string, unknown>>): string | undefined {
-  return typeof details['next'] === 'string' ? details['next'] : undefined
+export function noFolderError(url: string): HoldfastError {
+  return new HoldfastError('Unsupported', `this works on a folder, and ${url} is a URL`, {
+    details: { next: 'run it where the folder is, with --dir FOLDER' },
+  })
 }
 
+/** The shape that docs/CLI.md promises of every error; `name` is the class's. */
 function errorJson(error: unknown): unknown {
   if (isHoldfastError(error)) {
     const { details, cause } = error
     return {
       error: {
         ...error.toJSON(),
+        next: nextCommand(error),
         details: wireOr(details),
         cause: cause === undefined ? undefined : text(cause),
       },
     }
   }
-  const code = error instanceof UsageError ? 'Usage' : 'Interrupted'
-  const isOurs = error instanceof UsageError || error instanceof Interrupted
-  return { error: { code: isOurs ? code : 'Error', message: text(error) } }
+  if (error instanceof UsageError) return usageJson(error.message)
+  // What was written before it stays written.
+  const more = { applied: 'unknown', message: text(error), details: {} }
+  if (error instanceof Interrupted) {
+    const advice = error.hint ?? 'Run it again.'
+    return { error: { code: 'Interrupted', kind: 'retryable', ...more, advice, next: error.hint } }
+  }
+  return { error: { code: 'Error', kind: 'bug', ...more, advice: ERROR_ADVICE } }
+}
+
+/** Of a line that no command could be made of. */
+export function usageJson(message: string): unknown {
+  const [kind, applied, advice] = ['rejected', 'no', 'Correct the command line.']
+  const next = 'holdfast --help'
+  return { error: { code: 'Usage', kind, applied, message, advice, next, details: {} } }
 }
 
 function wireOr(value: unknown): unknown {

@@ -16,7 +16,17 @@ import type { Session } from './session.ts'
 
 /** Methods that write: when the holder dies meanwhile, nobody knows whether they were applied. */
 const WRITES: ReadonlySet<string> = new Set([
+  'write',
+  'modify',
+  'delete',
+  'bulk',
+  'transaction',
   'define',
+  'drop',
+  'dropIndex',
+  'tokenCreate',
+  'tokenRotate',
+  'tokenRevoke',
   'importState',
   'importBatch',
   'importFinish',

@@ -1,10 +1,12 @@
 /** Rows for people: aligned columns, numbers to the right, cut to the terminal's width. */
 import type { Value } from '../core/value-codec.ts'
 import { stringifyWire } from '../core/wire.ts'
+import { columnsIn, cutTo, printable } from './printable.ts'
+import type { Shell } from './shell.ts'
 
 type Cells = Readonly<Record<string, Value | undefined>>
 
-const CELL_CHARS = 60
+const CELL_COLUMNS = 60
 const GAP = '  '
 
 /** A value as people read it. */
@@ -22,41 +24,75 @@ export function showValue(value: Value | undefined): string {
     default:
       if (value instanceof Date) return value.toISOString()
       if (value instanceof Uint8Array) return `0x${Buffer.from(value).toString('hex')}`
-      return stringifyWire(value)
+      return printable(stringifyWire(value))
   }
 }
 
-/** The table's lines, the header first. Columns are `fields`, or those of the rows as they come. */
+export interface Column {
+  readonly field: string
+  /** Of its widest cell. */
+  readonly width: number
+  readonly isNumeric: boolean
+}
+
+/** Columns that fit the rows. They are `fields`, or those of the rows as they come. */
+export function columnsOf(rows: readonly Cells[], given?: readonly string[]): readonly Column[] {
+  const fields = given ?? [...new Set(rows.flatMap((row) => Object.keys(row)))]
+  return fields.map((field) => {
+    const isNumeric = rows.some((row) => row[field] !== undefined) && rows.every(hasNumber(field))
+    let width = columnsIn(printable(field))
+    for (const row of rows) width = Math.max(width, columnsIn(showValue(row[field])))
+    return { field, isNumeric, width: Math.min(width, CELL_COLUMNS) }
+  })
+}
+
+/** One line of the table; `width` is the terminal's. */
+export function rowLine(row: Cells, columns: readonly Column[], width?: number): string {
+  return lineOf((field) => showValue(row[field]), columns, width)
+}
+
+export function headerLine(columns: readonly Column[], width?: number): string {
+  return lineOf(printable, columns, width)
+}
+
+/** The table's lines, the header first. */
 export function tableLines(
   rows: readonly Cells[],
   options: { readonly fields?: readonly string[] | undefined; readonly width?: number | undefined },
 ): string[] {
-  const fields = options.fields ?? [...new Set(rows.flatMap((row) => Object.keys(row)))]
-  const columns = fields.map((field) => {
-    const cells = rows.map((row) => cut(showValue(row[field]), CELL_CHARS))
-    const name = cut(printable(field), CELL_CHARS)
-    const isNumeric = rows.some((row) => row[field] !== undefined) && rows.every(hasNumber(field))
-    return { cells: [name, ...cells], isNumeric, width: Math.max(...[name, ...cells].map(length)) }
-  })
-  return Array.from({ length: rows.length + 1 }, (_, i) => {
-    const line = columns
-      .map(({ cells, isNumeric, width }) => {
-        const cell = cells[i] ?? ''
-        const space = ' '.repeat(width - length(cell))
-        return isNumeric ? space + cell : cell + space
-      })
-      .join(GAP)
-      .trimEnd()
-    return options.width === undefined ? line : cut(line, options.width)
-  })
+  const columns = columnsOf(rows, options.fields)
+  return [
+    headerLine(columns, options.width),
+    ...rows.map((row) => rowLine(row, columns, options.width)),
+  ]
 }
 
-/** Control characters would move the cursor, or worse. */
-function printable(text: string): string {
-  // oxlint-disable-next-line no-control-regex
-  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, (char) =>
-    JSON.stringify(char).slice(1, -1),
-  )
+function lineOf(
+  cellOf: (field: string) => string,
+  columns: readonly Column[],
+  width: number | undefined,
+): string {
+  const line = columns
+    .map(({ field, isNumeric, width }) => {
+      const cell = cutTo(cellOf(field), CELL_COLUMNS)
+      const space = ' '.repeat(Math.max(0, width - columnsIn(cell)))
+      return isNumeric ? space + cell : cell + space
+    })
+    .join(GAP)
+    .trimEnd()
+  return width === undefined ? line : cutTo(line, width)
+}
+
+/** Prints rows to people: the header in bold, fitted to the terminal's width. */
+export async function printTable(
+  shell: Shell,
+  rows: readonly Cells[],
+  fields?: readonly string[],
+): Promise<void> {
+  if (rows.length === 0) return
+  const [header = '', ...lines] = tableLines(rows, { fields, width: shell.columns })
+  await shell.out(shell.paint.bold(header))
+  for (const line of lines) await shell.out(line)
 }
 
 function hasNumber(field: string): (row: Cells) => boolean {
@@ -64,14 +100,4 @@ function hasNumber(field: string): (row: Cells) => boolean {
     const value = row[field]
     return value === undefined || typeof value === 'number' || typeof value === 'bigint'
   }
-}
-
-function length(text: string): number {
-  return [...text].length
-}
-
-function cut(text: string, width: number): string {
-  if (text.length <= width) return text
-  const chars = [...text]
-  return chars.length <= width ? text : `${chars.slice(0, width - 1).join('')}…`
 }

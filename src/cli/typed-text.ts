@@ -1,30 +1,13 @@
-/**
- * What text on a command line may stand for. Tables do not say what type their keys have, so text
- * has several readings, the likeliest first, and the data decides: `7` is a number, then a string,
- * then a bigint; `2001-01-01` is a string, then a date.
- */
+/** Text of a command line: what `server/readings.ts` makes of it, as keys and conditions. */
 import type { Key } from '../core/key-codec.ts'
-import { parseWire, WireError, type Value } from '../core/wire.ts'
-import type { Comparison, Filter } from '../server/filter.ts'
+import { WireError, type Value } from '../core/wire.ts'
+import type { Filter } from '../server/filter.ts'
+import { conditionOf, readings as readingsOf } from '../server/readings.ts'
 import { UsageError } from './exit-codes.ts'
-
-const NUMBER = /^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$/
-const INTEGER = /^-?(?:0|[1-9][0-9]*)$/
-const DATE = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?Z?)?$/
-/** The beginnings of JSON that is not a bare word. */
-const JSON_TEXT = /^\s*[[{"]/
-const CONDITION = /^([^=!<>]+)(!=|<=|>=|=|<|>)(.*)$/s
 
 /** The readings of a value, the likeliest first; never none. Throws UsageError for broken JSON. */
 export function readings(text: string): Value[] {
-  if (JSON_TEXT.test(text)) return [parseJson(text)]
-  const values: Value[] = []
-  if (NUMBER.test(text) && Number.isFinite(Number(text))) values.push(Number(text))
-  values.push(text)
-  if (INTEGER.test(text)) values.push(BigInt(text))
-  const date = DATE.test(text) ? new Date(withZone(text)) : undefined
-  if (date !== undefined && !Number.isNaN(date.getTime())) values.push(date)
-  return values
+  return typed(text, () => readingsOf(text))
 }
 
 /** The readings of a key; several arguments are a tuple, in which all parts are read alike. */
@@ -40,26 +23,21 @@ export function keyReadings(parts: readonly string[]): Key[] {
   return tuples as unknown as Key[]
 }
 
+/** What a prefix may mean: the beginning of a string, unless it is the head of a tuple. */
+export function prefixReadings(text: string): Key[] {
+  return text.trimStart().startsWith('[') ? (readings(text) as Key[]) : [text]
+}
+
 /** The condition that `field=value` (also != < <= > >=) says. Throws UsageError. */
 export function parseCondition(text: string): Filter {
-  const [, field, comparison, value] = CONDITION.exec(text) ?? []
-  if (field === undefined || comparison === undefined || value === undefined) {
-    throw new UsageError(`--where takes field=value (or != < <= > >=), not ${JSON.stringify(text)}`)
-  }
-  const values = readings(value)
-  if (value === 'true' || value === 'false') values.push(value === 'true')
-  if (value === 'null') values.push(null)
-  return { field, comparison: comparison as Comparison, values }
+  const condition = typed(text, () => conditionOf(text))
+  if (condition !== undefined) return condition
+  throw new UsageError(`--where takes field=value (or != < <= > >=), not ${JSON.stringify(text)}`)
 }
 
-/** Times without a zone are UTC. */
-function withZone(text: string): string {
-  return text.includes('T') && !text.endsWith('Z') ? `${text}Z` : text
-}
-
-function parseJson(text: string): Value {
+function typed<T>(text: string, read: () => T): T {
   try {
-    return parseWire(text)
+    return read()
   } catch (error) {
     if (!(error instanceof WireError)) throw error
     throw new UsageError(`${text}: ${error.message}`)

@@ -11,7 +11,7 @@ const TAKEN_APART = /^(?:~|\.{1,2}$|$)/
 /** Percent-encoded. */
 export function keySegment(key: Key): string {
   const isPlain = typeof key === 'string' && !TAKEN_APART.test(key)
-  return encodeURIComponent(isPlain ? key : `~${stringifyWire(key as Value)}`)
+  return encodeURIComponent(isPlain ? key : `~${stringifyWire(key)}`)
 }
 
 /** The key of a segment that is percent-decoded already. Throws WireError for what is none. */

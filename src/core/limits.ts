@@ -3,6 +3,7 @@
  * They are refused at the edge, with the figure (DESIGN §4).
  */
 import { assert } from './assert.ts'
+import { DEADLINE_MS, VALUE_DEPTH } from './shared-limits.ts'
 
 const KiB = 1024
 
@@ -26,7 +27,7 @@ export const LIMITS = {
   /** Bytes of a key in a store: LMDB's own limit with 4 KiB pages is 1978. */
   storeKeyBytes: 1978,
   /** Nesting of a value. */
-  valueDepth: 64,
+  valueDepth: VALUE_DEPTH,
   /** Characters of a table's, field's or index's name. */
   nameChars: 64,
   /** Indexes of one table. */
@@ -42,7 +43,7 @@ export const LIMITS = {
   /** Bytes of the stored result of a transaction with an idempotency key. */
   idempotencyResultBytes: 64 * KiB,
   /** Milliseconds a call waits by default. */
-  deadlineMs: 15_000,
+  deadlineMs: DEADLINE_MS,
   /** Milliseconds a snapshot for cursors is kept after its last use. */
   snapshotIdleMs: 30_000,
   /** Milliseconds a snapshot may be held at the most: a held one makes the file grow. */

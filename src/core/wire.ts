@@ -20,7 +20,8 @@
  * (a Buffer comes back as a Uint8Array). Both return their argument itself when nothing in it needs
  * converting; what they return may share parts with it.
  */
-import { LIMITS } from './limits.ts'
+import { formatBase64, parseBase64 } from './base64.ts'
+import { VALUE_DEPTH } from './shared-limits.ts'
 
 export type JsonValue =
   | null
@@ -55,10 +56,9 @@ export class WireError extends Error {
 }
 
 /** Deeper nesting than any row may have (the database itself refuses it): guards the stack. */
-const DEPTH_MAX = 2 * LIMITS.valueDepth
+const DEPTH_MAX = 2 * VALUE_DEPTH
 
 const INTEGER = /^(?:0|-?[1-9][0-9]*)$/
-const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
 const NUMBER = /-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y
 const LONG_INTEGER = /^-?[0-9]{16,}$/
 const LONG_DIGITS = /[0-9]{16}/
@@ -113,16 +113,6 @@ export function parseWire(text: string): Value {
     }
   }
   return decode(json, undefined, '')
-}
-
-/** Base64 with padding, strictly: no white space, no other alphabet. Undefined when it is not. */
-export function parseBase64(text: string): Uint8Array | undefined {
-  return BASE64.test(text) ? new Uint8Array(Buffer.from(text, 'base64')) : undefined
-}
-
-/** Base64 with padding. */
-export function formatBase64(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64')
 }
 
 /** The Date that `toISOString` writes as `text`; undefined for any other text. */

@@ -8,15 +8,17 @@ import {
   encodeBatch,
   encodeControl,
   frameIdentity,
+  type BatchDraft,
+} from './entry-codec.ts'
+import {
   OP_KINDS,
   opBytes,
   prefixOf,
   readBytes,
-  type BatchDraft,
   type Op,
   type Read,
   type Transaction,
-} from './entry-codec.ts'
+} from './entry.ts'
 
 const IDENTITY = new Uint8Array(16).fill(7)
 const u32 = fc.nat({ max: 0xffffffff })

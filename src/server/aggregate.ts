@@ -1,9 +1,12 @@
 /** Groups of rows with the average of a field, joined with the rows that their names lead to. */
+import { binaryString } from '../core/bytes.ts'
 import { turn, type Env } from '../core/env.ts'
+import { HoldfastError } from '../core/errors.ts'
 import type { Key } from '../core/key-codec.ts'
-import type { Value } from '../core/value-codec.ts'
+import { ownField } from '../core/own-field.ts'
+import { encodeValue, type Value } from '../core/value-codec.ts'
 import { matches, type Filter } from './filter.ts'
-import { rowsOf, type AnyDatabase, type AnyRow, type ShellQuery } from './any-rows.ts'
+import { roughBytes, rowsOf, type AnyDatabase, type AnyRow, type ShellQuery } from './any-rows.ts'
 
 export interface AggregateSpec {
   readonly table: string
@@ -36,14 +39,20 @@ interface Group {
 }
 
 const ROWS_A_TURN = 512
+/** What a group takes beside its value. */
+const GROUP_BYTES = 128
+/** Begins the names of values that are objects; a string that begins so has it twice. */
+const NESTED = '\0'
 
 export async function aggregate(
   db: AnyDatabase,
   env: Env,
   spec: AggregateSpec,
   signal: AbortSignal,
+  /** Bytes that all groups together may take. Throws `InvalidRequest` beyond. */
+  mostBytes = Number.POSITIVE_INFINITY,
 ): Promise<AggregateRow[]> {
-  const groups = await collect(db, env, spec, signal)
+  const groups = await collect(db, env, spec, signal, mostBytes)
   const isAveraged = spec.average !== undefined
   const rank = (group: Group): number => (isAveraged ? group.sum / group.numbers : group.rows)
   const best = [...groups.values()]
@@ -67,22 +76,41 @@ async function collect(
   env: Env,
   { table, query, where, group: field, average }: AggregateSpec,
   signal: AbortSignal,
+  mostBytes: number,
 ): Promise<Map<unknown, Group>> {
   const groups = new Map<unknown, Group>()
-  let seen = 0
+  let [seen, bytes] = [0, 0]
   for await (const row of rowsOf(db, table, query)) {
     if (++seen % ROWS_A_TURN === 0) await turn(env)
     signal.throwIfAborted()
-    const value = row[field]
+    const value = ownField(row, field)
     if (value === undefined || !matches(row, where)) continue
-    const name = value instanceof Date ? value.getTime() : value
+    const name = nameOf(value)
     let group = groups.get(name)
-    if (group === undefined) groups.set(name, (group = { value, rows: 0, numbers: 0, sum: 0 }))
+    if (group === undefined) {
+      bytes += GROUP_BYTES + roughBytes(value)
+      if (bytes > mostBytes) throw tooMany(groups.size, field)
+      groups.set(name, (group = { value, rows: 0, numbers: 0, sum: 0 }))
+    }
     group.rows++
-    const number = average === undefined ? undefined : row[average]
+    const number = average === undefined ? undefined : ownField(row, average)
     if (typeof number !== 'number' && typeof number !== 'bigint') continue
     group.numbers++
     group.sum += Number(number)
   }
   return groups
+}
+
+/** Equal values have the same name, and others another one. */
+function nameOf(value: Value): unknown {
+  if (typeof value === 'string') return value.startsWith(NESTED) ? NESTED + value : value
+  if (typeof value !== 'object' || value === null) return value
+  return `${NESTED}.${binaryString(encodeValue(value))}`
+}
+
+function tooMany(groups: number, field: string): HoldfastError {
+  return new HoldfastError(
+    'InvalidRequest',
+    `${field} has more than ${groups} values, too many groups at once; narrow them by bounds`,
+  )
 }

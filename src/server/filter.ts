@@ -1,5 +1,7 @@
 /** Conditions on single fields, checked row by row while a query scans. */
-import type { Value } from '../core/value-codec.ts'
+import { equalBytes } from '../core/bytes.ts'
+import { ownField } from '../core/own-field.ts'
+import { encodeValue, type Value } from '../core/value-codec.ts'
 
 export type Comparison = '=' | '!=' | '<' | '<=' | '>' | '>='
 
@@ -15,7 +17,7 @@ export function matches(
   filters: readonly Filter[],
 ): boolean {
   return filters.every((filter) => {
-    const value = row[filter.field]
+    const value = ownField(row, filter.field)
     if (value === undefined) return filter.comparison === '!='
     const isNot = filter.comparison === '!='
     const found = filter.values.some((other) =>
@@ -27,15 +29,15 @@ export function matches(
 
 /** Values of different types are neither equal nor in any order. */
 function holds(value: Value, comparison: Comparison, other: Value): boolean {
+  if (comparison === '=' && isNested(value) && isNested(other)) return isSame(value, other)
   const [a, b] = [comparable(value), comparable(other)]
-  if (a === undefined || b === undefined || typeof a !== typeof b) {
+  if (a === undefined || b === undefined || kindOf(value) !== kindOf(other)) {
     return comparison === '=' && value === null && other === null
   }
   switch (comparison) {
     case '=':
-      return a === b
-    case '!=':
-      return a !== b
+      // Not by `===`: a number may equal a bigint, and each order of the two is exact.
+      return !(a < b) && !(a > b)
     case '<':
       return a < b
     case '<=':
@@ -49,15 +51,27 @@ function holds(value: Value, comparison: Comparison, other: Value): boolean {
   }
 }
 
-function comparable(value: Value): string | number | boolean | undefined {
+function comparable(value: Value): string | number | bigint | boolean | undefined {
   switch (typeof value) {
     case 'string':
     case 'number':
+    case 'bigint':
     case 'boolean':
       return value
-    case 'bigint':
-      return Number(value)
     default:
       return value instanceof Date ? value.getTime() : undefined
   }
+}
+
+function kindOf(value: Value): string {
+  return typeof value === 'bigint' ? 'number' : typeof value
+}
+
+/** Bytes, a list or an object: they have no order. */
+function isNested(value: Value): boolean {
+  return typeof value === 'object' && value !== null && !(value instanceof Date)
+}
+
+function isSame(a: Value, b: Value): boolean {
+  return equalBytes(encodeValue(a), encodeValue(b))
 }

@@ -16,6 +16,7 @@ import type { AnyDatabase, AnyRow } from './any-rows.ts'
 const IMPORTS = '_imports'
 const DONE_AT = -1
 const DELETED_AT_ONCE = 500
+const ROWS_A_TURN = 512
 
 /** A record that did not become a row. Without a reason it could not even be read. */
 export interface Rejected {
@@ -68,12 +69,17 @@ interface ImportCalls {
 export function importCalls(db: AnyDatabase, env: Env): ImportCalls {
   const line = new Line(env)
   return {
-    importState: async ({ importId }) => {
+    // Asking changes nothing.
+    importState: async ({ importId }) =>
+      isDeclared(db) ? readState(db, importId) : { finished: undefined, batches: [] },
+    importBatch: async (batch) => {
       await declare(db)
-      return readState(db, importId)
+      return importBatch(db, env, line, batch)
     },
-    importBatch: (batch) => importBatch(db, line, batch),
-    importFinish: ({ importId, file, table }) => finish(db, env, importId, file, table),
+    importFinish: async ({ importId, file, table }) => {
+      await declare(db)
+      return finish(db, env, importId, file, table)
+    },
     importForget: async ({ importId }) => {
       await declare(db)
       await forget(db, importId, Number.NEGATIVE_INFINITY)
@@ -82,8 +88,12 @@ export function importCalls(db: AnyDatabase, env: Env): ImportCalls {
   }
 }
 
+function isDeclared(db: AnyDatabase): boolean {
+  return db.stats().tables.some(({ name }) => name === IMPORTS)
+}
+
 async function declare(db: AnyDatabase): Promise<void> {
-  if (db.stats().tables.some(({ name }) => name === IMPORTS)) return
+  if (isDeclared(db)) return
   await db.define(IMPORTS, looseDefinition({ key: ['import', 'start'] }))
 }
 
@@ -136,44 +146,27 @@ class Line {
   }
 }
 
-/** Stops the attempt at a row that cannot be taken, so that nothing of it is left in the draft. */
-class RowRefused extends Error {
-  override readonly name = 'RowRefused'
-  readonly position: number
-
-  constructor(position: number, reason: string) {
-    super(reason)
-    this.position = position
-  }
-}
-
-function importBatch(db: AnyDatabase, line: Line, batch: ImportBatch): Promise<ImportBatchResult> {
-  const table = db.stats().tables.find(({ name }) => name === batch.table)
-  const hasUnique = table?.indexes.some(({ unique }) => unique) ?? false
-  const refused = new Map<number, string>()
-  return line.join(async (next) => {
-    for (;;) {
-      try {
-        return await db.transact(async (tx) => {
-          const result = await writeBatch(tx, batch, refused, hasUnique)
-          next()
-          return result
-        })
-      } catch (error) {
-        if (!(error instanceof RowRefused)) throw error
-        refused.set(error.position, error.message)
-      }
-    }
-  })
+function importBatch(
+  db: AnyDatabase,
+  env: Env,
+  line: Line,
+  batch: ImportBatch,
+): Promise<ImportBatchResult> {
+  return line.join((next) =>
+    db.transact(async (tx) => {
+      const result = await writeBatch(tx, env, batch)
+      next()
+      return result
+    }),
+  )
 }
 
 type AnyTransaction = Parameters<Parameters<AnyDatabase['transact']>[0]>[0]
 
 async function writeBatch(
   tx: AnyTransaction,
+  env: Env,
   { table, importId, start, end, mode, rows, unread }: ImportBatch,
-  refused: ReadonlyMap<number, string>,
-  stopsAtRefusal: boolean,
 ): Promise<ImportBatchResult> {
   const progress = tx.table(IMPORTS)
   const target = tx.table(table)
@@ -184,15 +177,11 @@ async function writeBatch(
   if (finished) return { rows: 0, rejected: [], doneTo: end }
   const rejected = [...unread]
   let written = 0
-  for (const { position, row } of rows) {
-    const known = refused.get(position)
-    const reason = known ?? (await tryRow(target, mode, row))
-    if (reason === undefined) {
-      written++
-      continue
-    }
-    if (known === undefined && stopsAtRefusal) throw new RowRefused(position, reason)
-    rejected.push({ position, reason })
+  for (const [i, { position, row }] of rows.entries()) {
+    if (i % ROWS_A_TURN === ROWS_A_TURN - 1) await turn(env)
+    const reason = await tryRow(target, mode, row)
+    if (reason === undefined) written++
+    else rejected.push({ position, reason })
   }
   rejected.sort((a, b) => a.position - b.position)
   const record = { import: importId, start, end, rows: written, rejected }
@@ -200,7 +189,7 @@ async function writeBatch(
   return { rows: written, rejected }
 }
 
-/** Why the row cannot be taken; undefined when it is. */
+/** Why the row cannot be taken, of which nothing is left then; undefined when it is. */
 async function tryRow(
   table: ReturnType<AnyTransaction['table']>,
   mode: 'put' | 'insert',

@@ -3,11 +3,17 @@
  * its socket, for every other. `CallTypes` and `StreamTypes` are the whole of it.
  */
 import { turn, type Env } from '../core/env.ts'
-import { HoldfastError } from '../core/errors.ts'
 import type { Key } from '../core/key-codec.ts'
 import { looseDefinition } from '../table/database.ts'
 import type { DatabaseStats, Query } from '../table/handles.ts'
-import { roughBytes, rowsOf, type AnyDatabase, type AnyRow, type ShellQuery } from './any-rows.ts'
+import {
+  assertLoose,
+  roughBytes,
+  rowsOf,
+  type AnyDatabase,
+  type AnyRow,
+  type ShellQuery,
+} from './any-rows.ts'
 import { aggregate, type AggregateRow, type AggregateSpec } from './aggregate.ts'
 import { matches, type Filter } from './filter.ts'
 import {
@@ -17,14 +23,26 @@ import {
   type ImportState,
   type ImportTotals,
 } from './import-operations.ts'
+import type { CallContext } from './call-context.ts'
+import { tokenCalls, type TokenCallTypes } from './token-operations.ts'
+import {
+  feed,
+  writeCalls,
+  type FeedItem,
+  type FeedSpec,
+  type WriteCallTypes,
+} from './write-operations.ts'
+
+/** A field, several as a tuple, or either of them as a unique index. */
+export type IndexSpec = string | readonly string[] | { readonly unique: string | readonly string[] }
 
 export interface TableSpec {
   readonly table: string
   readonly key: readonly string[]
-  readonly indexes: Readonly<Record<string, readonly string[]>>
+  readonly indexes: Readonly<Record<string, IndexSpec>>
 }
 
-export interface CallTypes {
+export interface CallTypes extends WriteCallTypes, TokenCallTypes {
   stats: { params: Record<never, never>; result: DatabaseStats }
   /** The first of `keys` that there is a row for, and which it was. */
   get: {
@@ -55,10 +73,8 @@ export interface StreamTypes {
     }
     item: readonly AnyRow[]
   }
-}
-
-export interface CallContext {
-  readonly signal: AbortSignal
+  /** Changes of a table's rows in the order of the log, until the stream is cancelled. */
+  feed: { params: FeedSpec; item: readonly FeedItem[] }
 }
 
 export type Calls = {
@@ -100,9 +116,12 @@ export function operations(db: AnyDatabase, env: Env): Operations {
         return null
       },
       ...importCalls(db, env),
+      ...writeCalls(db, env),
+      ...tokenCalls(db, env),
     },
     streams: {
       rows: (params, { signal }) => streamRows(db, env, params, signal),
+      feed: (params, { signal }) => feed(db, env, params, signal),
     },
   }
 }
@@ -133,12 +152,6 @@ async function* streamRows(
 
 /** Makes a table, or adds indexes to the one there is. */
 async function define(db: AnyDatabase, { table, key, indexes }: TableSpec): Promise<void> {
-  const known = db.stats().tables.find(({ name }) => name === table)
-  if (known?.validated === true) {
-    throw new HoldfastError(
-      'InvalidSchema',
-      `table ${table} has a schema, which only the program that declares it can change`,
-    )
-  }
+  assertLoose(db, table)
   await db.define(table, looseDefinition({ key, indexes }))
 }

@@ -15,7 +15,7 @@ import { copied, type Bytes } from '../core/bytes.ts'
 import { turn, type Env } from '../core/env.ts'
 import { HoldfastError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
-import type { Batch } from '../log/entry-codec.ts'
+import type { Batch } from '../log/entry.ts'
 import { putEntry } from '../log/entry-store.ts'
 import type { Log, LogFollower, Position, Unfollow } from '../log/log.ts'
 import { StoreBatch, type Store, type StoreReader } from '../store/store.ts'
@@ -30,6 +30,7 @@ import {
   recordPosition,
   type LogState,
 } from './log-state.ts'
+import type { Verdict } from './resolver.ts'
 import { restoreWindow } from './restore-window.ts'
 import { ShardStats } from './shard-stats.ts'
 import { decide, type Decision } from './state-machine.ts'
@@ -56,6 +57,9 @@ export const DEFINITIONS_KEY: Bytes = metaKey('definitions')
 /** Entries decided and not flushed. */
 const UNFLUSHED_MAX = 256
 
+/** The verdicts on the transactions of the entry at a position, as they fell when it was decided. */
+export type RecordedVerdicts = (position: Position) => readonly Verdict[]
+
 interface Queued {
   readonly position: Position
   readonly frame: Bytes
@@ -80,11 +84,16 @@ export class ApplyLoop implements ApplyTarget {
   #flushed: Position
   #halted: HoldfastError | undefined
   #unfollow: Unfollow = () => undefined
+  readonly #recorded: RecordedVerdicts | undefined
   #lastWrite: Promise<void> = Promise.resolve()
 
-  /** Throws `StoreCorrupt` or `NewerFormat` when the store's own records cannot be read. */
-  constructor(env: Env, store: Store) {
+  /**
+   * `recorded`: the verdicts of a history that is applied once more, from a backup. Throws
+   * `StoreCorrupt` or `NewerFormat` when the store's own records cannot be read.
+   */
+  constructor(env: Env, store: Store, recorded?: RecordedVerdicts) {
     this.#env = env
+    this.#recorded = recorded
     this.store = store
     this.state = loadState(store)
     this.stats = ShardStats.load(store)
@@ -215,7 +224,7 @@ export class ApplyLoop implements ApplyTarget {
   #apply({ position, frame }: Queued): void {
     const { state, window } = this
     const definitionsVersion = state.definitionsVersion
-    const decision = decide(state, window, position, frame)
+    const decision = decide(state, window, position, frame, this.#recorded?.(position))
     const batch = new StoreBatch()
     putEntry(batch, position, frame)
     let results: ReadonlyMap<number, OpResult> = NO_RESULTS

@@ -11,6 +11,7 @@ import type { Env } from '../core/env.ts'
 import { HoldfastError } from '../core/errors.ts'
 import { DIGEST_BYTES } from '../core/hash.ts'
 import { LIMITS } from '../core/limits.ts'
+import { onAbort } from '../core/on-abort.ts'
 import { encodeControl } from '../log/entry-codec.ts'
 import type { Position } from '../log/log.ts'
 import type { ApplyLoop } from './apply-loop.ts'
@@ -73,20 +74,21 @@ export class Barriers {
           new HoldfastError('Cancelled', 'the read was aborted', { cause: signal?.reason }),
         )
       }
+      let leave = (): void => undefined
       const reader: Reader = {
         deadlineMs,
         settle: (position) => {
-          signal?.removeEventListener('abort', abort)
+          leave()
           resolve(position)
         },
         fail: (cause) => {
-          signal?.removeEventListener('abort', abort)
+          leave()
           reject(cause)
         },
       }
       this.#readers.add(reader)
       this.#waiting.push(reader)
-      signal?.addEventListener('abort', abort, { once: true })
+      if (signal !== undefined) leave = onAbort(signal, abort)
       if (signal?.aborted === true) abort()
     })
   }

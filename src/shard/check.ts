@@ -420,7 +420,8 @@ interface Live {
   readonly hidden: boolean
 }
 
-function liveTables(state: LogState): Map<number, Live> {
+/** Every table that a definition names, by id, hidden ones among them. */
+export function liveTables(state: LogState): Map<number, Live> {
   const tables = new Map<number, Live>()
   tables.set(IDEMPOTENCY_DEFINITION.id, { definition: IDEMPOTENCY_DEFINITION, hidden: true })
   for (const definition of state.definitions.values()) {

@@ -7,6 +7,7 @@ import { HoldfastError, isHoldfastError } from '../core/errors.ts'
 import { digest64, type Digest64 } from '../core/hash.ts'
 import { encodeKey, keyEnd, type Key } from '../core/key-codec.ts'
 import { LIMITS } from '../core/limits.ts'
+import { ownField } from '../core/own-field.ts'
 import type { Row } from './row-codec.ts'
 
 /**
@@ -64,7 +65,7 @@ export function keyOfRow(definition: TableDefinition, row: Row): Key {
 }
 
 function keyField(definition: TableDefinition, row: Row, field: string): Key {
-  const value = row[field]
+  const value = ownField(row, field)
   if (value === undefined || value === null) {
     throw new HoldfastError('InvalidKey', `${definition.name}: the key field ${field} is missing`, {
       details: { table: definition.name, field },
@@ -102,7 +103,7 @@ export function indexValue(
   const { fields } = index
   const parts: Key[] = []
   for (const field of fields) {
-    const value = row[field]
+    const value = ownField(row, field)
     if (value === undefined || value === null) return undefined
     parts.push(value as Key)
   }

@@ -4,6 +4,7 @@
  * nor an index covers, and only their own row (S4). Pure.
  */
 import type { Value } from '../core/value-codec.ts'
+import { ownField } from '../core/own-field.ts'
 import type { Row } from './row-codec.ts'
 
 /** Fields with what is done to each. All parts are applied in this order. */
@@ -37,7 +38,7 @@ export function modify(row: Row | undefined, modification: Modification): Modifi
   if (start === undefined) return { ok: false, code: 'NotFound', field: '' }
   const out: Row = { ...start }
   for (const [field, amount] of Object.entries(modification.increment ?? {})) {
-    const sum = add(out[field], amount)
+    const sum = add(ownField(out, field), amount)
     if (sum === undefined) return { ok: false, code: 'NotNumeric', field }
     out[field] = sum
   }
@@ -48,7 +49,7 @@ export function modify(row: Row | undefined, modification: Modification): Modifi
     if (!keepExtreme(out, field, value, 1)) return { ok: false, code: 'NotNumeric', field }
   }
   for (const [field, values] of Object.entries(modification.append ?? {})) {
-    const current = out[field] ?? []
+    const current = ownField(out, field) ?? []
     // Whoever wrote the entry: what cannot be applied is refused, since a throw would stop every node.
     if (!Array.isArray(current) || !isList(values))
       return { ok: false, code: 'NotAppendable', field }
@@ -83,7 +84,7 @@ function add(current: unknown, amount: number | bigint): number | bigint | undef
 
 /** Whether the field could be compared; keeps the value when it lies further in `direction`. */
 function keepExtreme(row: Row, field: string, value: Value, direction: 1 | -1): boolean {
-  const current = row[field]
+  const current = ownField(row, field)
   if (current === undefined || current === null) {
     row[field] = value
     return true

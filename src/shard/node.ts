@@ -8,8 +8,9 @@ import { turn, type Env } from '../core/env.ts'
 import { HoldfastError } from '../core/errors.ts'
 import type { Key } from '../core/key-codec.ts'
 import { LIMITS } from '../core/limits.ts'
+import { onAbort } from '../core/on-abort.ts'
 import { digest64, type Digest64 } from '../core/hash.ts'
-import { prefixOf } from '../log/entry-codec.ts'
+import { prefixOf } from '../log/entry.ts'
 import type { Log, Position } from '../log/log.ts'
 import { StoreBatch, type Store } from '../store/store.ts'
 import { ApplyLoop } from './apply-loop.ts'
@@ -107,10 +108,10 @@ export class Node {
         const cause: unknown = signal?.reason
         reject(new HoldfastError('Cancelled', 'the call was aborted', { cause }))
       }
-      signal?.addEventListener('abort', abort, { once: true })
+      const leave = signal && onAbort(signal, abort)
       end = () => {
         cancel()
-        signal?.removeEventListener('abort', abort)
+        leave?.()
       }
     })
     try {
@@ -167,6 +168,7 @@ export class Node {
   }
 
   refOfKey(definition: TableDefinition, key: Key): RowRef {
+    if (definition.key.length > 1) checkParts(definition, key)
     return this.#refOf(definition, encodeRowKey(definition.id, key))
   }
 
@@ -205,3 +207,13 @@ export class Node {
 }
 
 const scratch: Digest64 = { hi: 0, lo: 0 }
+
+/** A key of another shape has no shard. */
+function checkParts({ name, key: fields }: TableDefinition, key: Key): void {
+  if (Array.isArray(key) && key.length === fields.length) return
+  throw new HoldfastError(
+    'InvalidKey',
+    `a key of ${name} is a list of ${fields.length} parts: ${fields.join(', ')}`,
+    { details: { table: name, fields } },
+  )
+}

@@ -6,7 +6,7 @@
  * A full entry is sealed as soon as it is full. What is not full is sealed at the end of the turn,
  * together with the full ones of that turn, or, when entries of an earlier turn are on their way,
  * once those are flushed: so a lone caller waits for nobody, and under load a flush is shared by all
- * who came during the one before.
+ * who came during the one before, and by those who are about to come back (crowd.ts).
  *
  * What is sealed is on its way until it is read in the log (carrier.ts), under the session that this
  * incarnation has (tenure.ts). When that session ends without us, what was not applied in it never
@@ -17,49 +17,30 @@ import type { Cancel, Env } from '../core/env.ts'
 import { HoldfastError, isHoldfastError } from '../core/errors.ts'
 import { DIGEST_BYTES } from '../core/hash.ts'
 import { LIMITS } from '../core/limits.ts'
-import {
-  encodeBatch,
-  encodeControl,
-  opBytes,
-  readBytes,
-  type Transaction,
-} from '../log/entry-codec.ts'
+import { encodeBatch, encodeControl } from '../log/entry-codec.ts'
+import { opBytes, readBytes, type Transaction } from '../log/entry.ts'
 import type { Log, Position } from '../log/log.ts'
 import type { Applied, ApplyListener, ApplyLoop } from './apply-loop.ts'
 import { Barriers, type Reader } from './barriers.ts'
+import {
+  failAll,
+  failCaller,
+  failLate,
+  makeAbortable,
+  settleAll,
+  type BatchDecision,
+  type CommandFate,
+  type Fate,
+  type Waiting,
+} from './callers.ts'
 import { Carrier } from './carrier.ts'
 import type { OpResult } from './change-record.ts'
-import { commandValue, type Command, type CommandResult } from './command.ts'
+import { commandValue, type Command } from './command.ts'
+import { Crowd, GATHER_MS } from './crowd.ts'
 import type { Parcel } from './parcel.ts'
-import type { Verdict } from './resolver.ts'
+import { Staging } from './staging.ts'
 import type { Genesis } from './state-machine.ts'
 import { Tenure, type NodeName } from './tenure.ts'
-
-/** What became of a transaction, as read in the log and flushed. */
-export interface Fate {
-  readonly position: Position
-  readonly verdict: Verdict
-  /** The ordinal in the entry of the transaction's first op. */
-  readonly ordinal: number
-  readonly results: ReadonlyMap<number, OpResult>
-}
-
-interface Waiting {
-  readonly transaction: Transaction | undefined
-  readonly command: Command | undefined
-  readonly bytes: number
-  /** By the monotonic clock: when the caller stops waiting. */
-  readonly deadlineMs: number
-  settle: (fate: Fate | CommandFate) => void
-  fail: (cause: HoldfastError) => void
-  /** The caller has its answer: when it is not sealed yet, it never will be. */
-  done: boolean
-}
-
-export interface CommandFate {
-  readonly position: Position
-  readonly result: CommandResult
-}
 
 interface Sealed {
   readonly number: number
@@ -69,8 +50,6 @@ interface Sealed {
   readonly readers: readonly Reader[]
   readonly parcel: Parcel
 }
-
-type BatchDecision = Extract<Applied['decision'], { kind: 'batch' }>
 
 /** Entries that may be on their way. */
 const INFLIGHT_MAX = 16
@@ -92,11 +71,15 @@ export class Proposer implements ApplyListener {
   readonly #carrier: Carrier
   readonly #tenure: Tenure
   readonly #barriers: Barriers
+  readonly #staging = new Staging()
   #number = 0
   #settledBelow = 1
-  #staged: Waiting[] = []
-  #stagedBytes = 0
   #sealed: Sealed[] = []
+  readonly #crowd = new Crowd()
+  /** While what is staged waits for the rest of the crowd: ends that. */
+  #gathering: Cancel | undefined
+  /** What is staged has waited already. */
+  #hasGathered = false
   #scheduled = false
   /** Entries sealed since the last turn ended: they are flushed together. */
   #sealedThisTurn = 0
@@ -259,7 +242,8 @@ export class Proposer implements ApplyListener {
     if (admission !== 'apply') return
     this.#sealed.shift()
     this.#settledBelow = sealed.number + 1
-    this.#settle(sealed, position, decision, results)
+    this.#crowd.seen(sealed.waiting.length, this.#staging.callers.length)
+    settleAll(sealed.waiting, position, decision, results)
     this.#carrier.arrived(sealed.parcel)
     this.#schedule()
     this.#checkQuiet()
@@ -278,8 +262,7 @@ export class Proposer implements ApplyListener {
       this.#barriers.waitAgain(readers)
       for (const waiting of list) if (!waiting.done) moved.push(waiting)
     }
-    for (const { bytes } of moved) this.#stagedBytes += bytes
-    this.#staged = [...moved, ...this.#staged]
+    this.#staging.putBack(moved)
     this.#number = 0
     this.#settledBelow = 1
     this.#sealedThisTurn = 0
@@ -307,7 +290,7 @@ export class Proposer implements ApplyListener {
   }
 
   async #letFlush(): Promise<void> {
-    while (this.#stopped === undefined && this.#staged.length + this.#sealed.length > 0) {
+    while (this.#stopped === undefined && !(this.#staging.isEmpty && this.#sealed.length === 0)) {
       this.#flush(true)
       if (this.#sealed.length > 0) await this.#loop.reached(this.#log.last()).catch(ignore)
     }
@@ -334,7 +317,7 @@ export class Proposer implements ApplyListener {
     if (this.#quiet === undefined) return
     const waits = ({ done }: Waiting): boolean => !done
     if (this.#stopped === undefined) {
-      if (this.#staged.some(waits)) return
+      if (this.#staging.callers.some(waits)) return
       if (this.#sealed.some(({ waiting }) => waiting.some(waits))) return
     }
     this.#quiet()
@@ -370,74 +353,43 @@ export class Proposer implements ApplyListener {
     fail: Waiting['fail'],
   ): void {
     // Once a group: a clock that stood still while the process was busy would cut the deadline short.
-    if (this.#staged.length === 0) this.#nowMs = this.#env.clock.monotonicMs()
-    const refusal = this.#stopped ?? this.#closing ?? this.#silence(this.#nowMs)
+    if (this.#staging.isEmpty) this.#nowMs = this.#env.clock.monotonicMs()
+    const refusal =
+      this.#stopped ?? this.#closing ?? this.#silence(this.#nowMs) ?? this.#staging.refusal()
     if (refusal !== undefined) {
       fail(refusal)
       return
     }
-    if (this.#stagedBytes > LIMITS.stagedBytes) {
-      fail(
-        new HoldfastError(
-          'Overloaded',
-          `${this.#staged.length} writes are waiting already; await some of them`,
-        ),
-      )
-      return
-    }
     const deadlineMs = this.#nowMs + (options.deadlineMs ?? LIMITS.deadlineMs)
     const waiting: Waiting = { transaction, command, bytes, deadlineMs, settle, fail, done: false }
-    if (options.signal !== undefined) this.#abortable(waiting, options.signal)
-    if (waiting.done) return
-    this.#staged.push(waiting)
-    this.#stagedBytes += bytes
-    if (this.#stagedBytes >= LIMITS.entryTargetBytes) this.#flush(false)
+    if (options.signal !== undefined) {
+      makeAbortable(waiting, options.signal, () => this.#wasSent(waiting))
+      if (waiting.done) return
+    }
+    this.#staging.add(waiting)
+    if (this.#staging.isFull) this.#flush(false)
     this.#schedule()
   }
 
-  #abortable(waiting: Waiting, signal: AbortSignal): void {
-    const abort = (): void => {
-      if (waiting.done) return
-      const sent = !this.#staged.includes(waiting) && this.#number > 0
-      this.#fail(
-        waiting,
-        sent
-          ? new HoldfastError('Aborted', 'the call was aborted after it was sent', {
-              cause: signal.reason,
-            })
-          : new HoldfastError('Cancelled', 'the call was aborted before it was sent', {
-              cause: signal.reason,
-            }),
-      )
-    }
-    if (signal.aborted) {
-      waiting.done = true
-      waiting.fail(
-        new HoldfastError('Cancelled', 'the call was aborted before it began', {
-          cause: signal.reason,
-        }),
-      )
-      return
-    }
-    signal.addEventListener('abort', abort, { once: true })
-    const { settle, fail } = waiting
-    waiting.settle = (fate) => {
-      signal.removeEventListener('abort', abort)
-      settle(fate)
-    }
-    waiting.fail = (cause) => {
-      signal.removeEventListener('abort', abort)
-      fail(cause)
-    }
+  /** S9: what is staged was not sent, and without a number nothing was. */
+  #wasSent(waiting: Waiting): boolean {
+    return !this.#staging.callers.includes(waiting) && this.#number > 0
   }
 
   /** Has what is staged sealed at the end of this turn, if it may be. */
   #schedule(): void {
     if (this.#scheduled) return
-    if (this.#staged.length === 0 && this.#sealedThisTurn === 0 && !this.#barriers.wanted) return
+    if (this.#staging.isEmpty && this.#sealedThisTurn === 0 && !this.#barriers.wanted) return
+    if (this.#gathering !== undefined) {
+      if (this.#lacks()) return
+      this.#gathering()
+      this.#gathering = undefined
+    }
     this.#scheduled = true
     this.#env.timers.soon(() => {
       this.#scheduled = false
+      if (this.#gather()) return
+      this.#hasGathered = false
       this.#flush(true)
       this.#sealedThisTurn = 0
       // Whom no write took along (S6).
@@ -445,19 +397,35 @@ export class Proposer implements ApplyListener {
     })
   }
 
+  /** Lets what could be sealed now wait for the rest of the crowd, once. */
+  #gather(): boolean {
+    const isIdle = this.#sealed.length === 0 && this.#stopped === undefined
+    if (this.#hasGathered || !isIdle || !this.#lacks()) return false
+    this.#hasGathered = true
+    this.#gathering = this.#env.timers.after(GATHER_MS, () => {
+      this.#gathering = undefined
+      this.#schedule()
+    })
+    return true
+  }
+
+  /** Linearizable reads wait for nobody's writes. */
+  #lacks(): boolean {
+    return !this.#barriers.wanted && this.#crowd.lacks(this.#staging.callers.length)
+  }
+
   /** Seals what is staged: full entries, and the rest when `partial` and nothing else is on its way. */
   #flush(partial: boolean): void {
-    while (this.#staged.length > 0 && this.#stopped === undefined && this.#tenure.usable) {
+    while (!this.#staging.isEmpty && this.#stopped === undefined && this.#tenure.usable) {
       if (this.#sealed.length >= INFLIGHT_MAX) return
-      const full = this.#stagedBytes >= LIMITS.entryTargetBytes
       const alone = this.#sealed.length <= this.#sealedThisTurn
-      if (!full && !(partial && alone)) return
+      if (!this.#staging.isFull && !(partial && alone)) return
       this.#seal()
     }
   }
 
   #seal(): void {
-    const waiting = this.#take()
+    const waiting = this.#staging.take()
     if (waiting.length === 0) return
     const { state } = this.#loop
     const number = ++this.#number
@@ -479,95 +447,32 @@ export class Proposer implements ApplyListener {
     const name = `${hex(state.identity)}.${this.#tenure.session}.${number}.${hex(digest)}`
     const parcel = this.#carrier.take({ frame, name, ordered: true })
     // A log that delivers at once may have stopped the node by it.
-    if (this.#told !== undefined) for (const one of waiting) this.#fail(one, this.#told)
+    if (this.#told !== undefined) for (const one of waiting) failCaller(one, this.#told)
     else this.#sealed.push({ number, digest, waiting, readers, parcel })
     this.#sealedThisTurn++
-  }
-
-  /** The next entry's callers: transactions up to the target, or one command alone. */
-  #take(): Waiting[] {
-    const taken: Waiting[] = []
-    let bytes = 0
-    let next = 0
-    for (; next < this.#staged.length; next++) {
-      const waiting = this.#staged[next] as Waiting
-      if (waiting.done) {
-        this.#stagedBytes -= waiting.bytes
-        continue
-      }
-      const alone = waiting.command !== undefined
-      if (taken.length > 0) {
-        if (alone || bytes + waiting.bytes > LIMITS.entryTargetBytes) break
-        if (taken.length >= LIMITS.entryTransactions) break
-      }
-      taken.push(waiting)
-      bytes += waiting.bytes
-      this.#stagedBytes -= waiting.bytes
-      if (alone) {
-        next++
-        break
-      }
-    }
-    this.#staged = this.#staged.slice(next)
-    return taken
-  }
-
-  #settle(
-    sealed: Sealed,
-    position: Position,
-    decision: BatchDecision,
-    results: ReadonlyMap<number, OpResult>,
-  ): void {
-    let ordinal = 0
-    let transactions = 0
-    for (const waiting of sealed.waiting) {
-      const { transaction } = waiting
-      if (transaction === undefined) {
-        const result = decision.commands[0]
-        if (result !== undefined && !waiting.done) waiting.settle({ position, result })
-        waiting.done = true
-        continue
-      }
-      const verdict = decision.verdicts[transactions++] as Verdict
-      if (!waiting.done) {
-        waiting.done = true
-        waiting.settle({ position, verdict, ordinal, results })
-      }
-      ordinal += transaction.ops.length
-    }
   }
 
   /** Fails callers whose deadline has passed: those not sent were not applied. */
   #sweep(): void {
     const now = this.#env.clock.monotonicMs()
     this.#nowMs = now
-    for (const waiting of this.#staged) {
-      if (!waiting.done && waiting.deadlineMs <= now) {
-        this.#fail(
-          waiting,
-          new HoldfastError('DeadlineExceeded', 'the deadline passed before the call was sent'),
-        )
-      }
-    }
-    for (const { waiting: list } of this.#sealed) {
-      for (const waiting of list) {
-        if (!waiting.done && waiting.deadlineMs <= now) {
-          this.#fail(
-            waiting,
-            new HoldfastError('OutcomeUnknown', 'the deadline passed before the outcome was known'),
-          )
-        }
-      }
+    failLate(
+      this.#staging.callers,
+      now,
+      () => new HoldfastError('DeadlineExceeded', 'the deadline passed before the call was sent'),
+    )
+    for (const { waiting } of this.#sealed) {
+      failLate(
+        waiting,
+        now,
+        () =>
+          new HoldfastError('OutcomeUnknown', 'the deadline passed before the outcome was known'),
+      )
     }
     this.#barriers.sweep(now)
     this.#checkQuiet()
     if (this.#stopped !== undefined) return
     this.#cancelSweep = this.#env.timers.after(SWEEP_MS, () => this.#sweep(), 'background')
-  }
-
-  #fail(waiting: Waiting, cause: HoldfastError): void {
-    waiting.done = true
-    waiting.fail(cause)
   }
 
   /** Fails every caller: `sent` those on their way, `unsent` the others and all to come. */
@@ -585,10 +490,8 @@ export class Proposer implements ApplyListener {
         })
       : sent
     this.#told = told
-    for (const { waiting: list } of this.#sealed.splice(0)) {
-      for (const waiting of list) if (!waiting.done) this.#fail(waiting, told)
-    }
-    for (const waiting of this.#staged.splice(0)) if (!waiting.done) this.#fail(waiting, unsent)
+    for (const { waiting } of this.#sealed.splice(0)) failAll(waiting, told)
+    failAll(this.#staging.clear(), unsent)
     this.#quiet?.()
   }
 }

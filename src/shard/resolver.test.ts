@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Bytes } from '../core/bytes.ts'
 import { digest64 } from '../core/hash.ts'
-import { prefixOf, type Op, type Read, type Transaction } from '../log/entry-codec.ts'
+import { prefixOf, type Op, type Read, type Transaction } from '../log/entry.ts'
 import {
   ResolverModel,
   type ModelRead,

@@ -7,7 +7,7 @@
  */
 import { EMPTY } from '../core/bytes.ts'
 import { digest64 } from '../core/hash.ts'
-import type { Op, Read, Transaction } from '../log/entry-codec.ts'
+import type { Op, Read, Transaction } from '../log/entry.ts'
 import type { Position } from '../log/log.ts'
 import type { Window } from './window.ts'
 

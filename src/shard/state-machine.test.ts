@@ -2,14 +2,8 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { hex, type Bytes } from '../core/bytes.ts'
 import { crc32, DIGEST_BYTES, digest64 } from '../core/hash.ts'
-import {
-  encodeBatch,
-  encodeControl,
-  prefixOf,
-  type BatchDraft,
-  type Op,
-  type Transaction,
-} from '../log/entry-codec.ts'
+import { encodeBatch, encodeControl, type BatchDraft } from '../log/entry-codec.ts'
+import { prefixOf, type Op, type Transaction } from '../log/entry.ts'
 import { HIDDEN_TABLES, type TableDefinition } from './definitions.ts'
 import {
   decodeState,

@@ -6,7 +6,8 @@ import { copyBytes, equalBytes, type Bytes } from '../core/bytes.ts'
 import { HoldfastError } from '../core/errors.ts'
 import { digest } from '../core/hash.ts'
 import type { Value } from '../core/value-codec.ts'
-import { decodeEntry, frameIdentity, type Batch, type Entry } from '../log/entry-codec.ts'
+import { decodeEntry, frameIdentity } from '../log/entry-codec.ts'
+import type { Batch, Entry } from '../log/entry.ts'
 import type { Position } from '../log/log.ts'
 import { runCommand, type CommandResult } from './command.ts'
 import { HIDDEN_TABLES } from './definitions.ts'
@@ -53,12 +54,16 @@ export type Decision =
 /**
  * Decides the entry at `position`, which follows the state's. Throws, and the node halts, on a gap,
  * on damage, on a newer format, and on an entry whose carried chains differ from ours (S7).
+ *
+ * `recorded`: the verdicts as they fell, for a replay that starts without the window of the time
+ * (shard/backup/); the decision chain shows whether they are those.
  */
 export function decide(
   state: LogState,
   window: Window,
   position: Position,
   frame: Bytes,
+  recorded?: readonly Verdict[],
 ): Decision {
   if (position !== state.position + 1) {
     throw new HoldfastError(
@@ -70,7 +75,7 @@ export function decide(
   const decision =
     entry === undefined
       ? ({ kind: 'foreign' } as const)
-      : decideEntry(state, window, position, entry, frame)
+      : decideEntry(state, window, position, entry, frame, recorded)
   if (decision.kind === 'foreign') state.foreign++
   state.position = position
   state.windowFloor = window.floor
@@ -87,6 +92,7 @@ function decideEntry(
   position: Position,
   entry: Entry,
   frame: Bytes,
+  recorded: readonly Verdict[] | undefined,
 ): Decision {
   if (entry.kind === 'genesis') {
     if (state.shards !== 0) return { kind: 'foreign' }
@@ -110,7 +116,7 @@ function decideEntry(
       return { kind: 'closed', session: entry.session }
     }
     case 'batch':
-      return decideBatch(state, window, position, entry)
+      return decideBatch(state, window, position, entry, recorded)
   }
 }
 
@@ -127,7 +133,13 @@ function open(state: LogState, window: Window, position: Position, value: Openin
   return { kind: 'opened', session: position, nonce }
 }
 
-function decideBatch(state: LogState, window: Window, position: Position, batch: Batch): Decision {
+function decideBatch(
+  state: LogState,
+  window: Window,
+  position: Position,
+  batch: Batch,
+  recorded: readonly Verdict[] | undefined,
+): Decision {
   checkCarried(state, position, batch)
   const session = state.sessions.get(batch.session)
   const admission = admit(session, batch.number, batch.digest)
@@ -137,8 +149,13 @@ function decideBatch(state: LogState, window: Window, position: Position, batch:
   }
   state.timeMs = Math.max(state.timeMs, batch.timeMs)
   const verdicts: Verdict[] = []
-  for (const transaction of batch.transactions) {
-    const verdict = isCurrent(state, transaction.ops) ? judge(transaction, window) : 'definition'
+  for (const [i, transaction] of batch.transactions.entries()) {
+    const verdict =
+      recorded === undefined
+        ? isCurrent(state, transaction.ops)
+          ? judge(transaction, window)
+          : 'definition'
+        : recordedVerdict(recorded[i], position)
     if (verdict === 'committed') enter(transaction, window, position)
     verdicts.push(verdict)
   }
@@ -156,6 +173,11 @@ function decideBatch(state: LogState, window: Window, position: Position, batch:
   }
   applied(session, fate, batch.settledBelow)
   return { kind: 'batch', batch, admission, verdicts, commands }
+}
+
+function recordedVerdict(verdict: Verdict | undefined, position: Position): Verdict {
+  if (verdict !== undefined) return verdict
+  throw new HoldfastError('EntryCorrupt', `entry ${position} has more transactions than verdicts`)
 }
 
 function isCurrent(state: LogState, ops: Batch['transactions'][number]['ops']): boolean {

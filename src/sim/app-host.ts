@@ -26,9 +26,14 @@ export type SimulatedOpen = (
   options?: DatabaseOptions<TableDefinitions> & { readonly memory?: boolean | undefined },
 ) => Promise<unknown>
 
+/** What works on folders: there are none here. */
+const OF_FOLDERS = ['backup', 'listBackups', 'restore', 'restoreTable', 'verifyBackup']
+
 /** All that `holdfast` exports, with an `open` of the simulated machine. */
 function simulatedHoldfast(open: SimulatedOpen): Readonly<Record<string, unknown>> {
+  const refused = OF_FOLDERS.map((name) => [name, () => Promise.reject(noFolders(name))] as const)
   return {
+    ...Object.fromEntries(refused),
     ERRORS,
     HoldfastError,
     LIMITS,
@@ -39,6 +44,13 @@ function simulatedHoldfast(open: SimulatedOpen): Readonly<Record<string, unknown
     unique,
     unvalidated,
   }
+}
+
+function noFolders(name: string): HoldfastError {
+  return new HoldfastError(
+    'Unsupported',
+    `${name} works on folders, which a simulated machine has none of; test it with real ones`,
+  )
 }
 
 export interface HostParts<R extends Running> {

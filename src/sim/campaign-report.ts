@@ -2,8 +2,8 @@
 import { CRASHED_WITH_WORK } from './coverage.ts'
 import type { FaultChoice } from './fault-plan.ts'
 import type { Plan } from './plan.ts'
-import type { RunResult } from './run.ts'
-import type { Counts } from './simulation.ts'
+import type { RunFigures, RunResult } from './run.ts'
+import type { Counts } from './sim-client.ts'
 import type { Workload } from './workload.ts'
 
 export interface ReportedViolation {
@@ -17,17 +17,9 @@ export interface ReportedViolation {
 }
 
 /** One seed, as it goes from one process to another: plain data. */
-export interface SeedReport {
+export interface SeedReport extends RunFigures {
   readonly seed: number
   readonly workload: string
-  readonly hash: string
-  readonly events: number
-  readonly simulatedMs: number
-  readonly idleMs: number
-  readonly idleJumps: number
-  readonly cpuMs: number
-  readonly counts: Counts
-  readonly faults: Readonly<Record<string, number>>
   readonly seen: readonly string[]
   /** Why it does not count; undefined: it does. */
   readonly uncounted: string | undefined

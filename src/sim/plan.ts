@@ -24,14 +24,7 @@ export interface Plan {
   readonly skip: readonly string[]
 }
 
-export interface PlanOptions {
-  readonly workload: string
-  readonly seed: number
-  readonly setup: Setup
-  readonly nodes: number
-  readonly clients: number
-  readonly operations: number
-  readonly durationMs: number
+export interface PlanOptions extends Omit<Plan, 'version' | 'pauseMs' | 'faults' | 'skip'> {
   readonly faults: FaultChoice
 }
 

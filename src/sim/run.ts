@@ -3,18 +3,18 @@ import type { WindowSize } from '../shard/window.ts'
 import { drawFrom } from './draw.ts'
 import { Kernel, type KernelOptions } from './kernel.ts'
 import type { Plan } from './plan.ts'
-import { Simulation, type Counts, type SimClient, type Violation } from './simulation.ts'
+import type { Counts, SimClient } from './sim-client.ts'
+import { Simulation, type Violation } from './simulation.ts'
 import { realTurn } from './test-process.ts'
 import type { Trace } from './trace.ts'
 import { catchUnhandled } from './unhandled.ts'
 import type { Workload } from './workload.ts'
 import { World, type WorldOptions } from './world.ts'
 
-export interface RunResult {
-  readonly plan: Plan
+/** What a run comes to, as plain data. */
+export interface RunFigures {
   /** Of the whole trace: the same plan, code and Node version give the same. */
   readonly hash: string
-  readonly trace: Trace
   readonly events: number
   readonly simulatedMs: number
   /** Of it, jumped over at once because nothing was to be done, and in how many jumps. */
@@ -25,6 +25,11 @@ export interface RunResult {
   readonly counts: Counts
   /** Faults that took place, by kind. */
   readonly faults: Readonly<Record<string, number>>
+}
+
+export interface RunResult extends RunFigures {
+  readonly plan: Plan
+  readonly trace: Trace
   /** What `sometimes` was called with. */
   readonly seen: ReadonlySet<string>
   readonly violations: readonly Violation[]

@@ -6,8 +6,8 @@
  * has no responder.
  */
 import { copyBytes, type Bytes } from '../core/bytes.ts'
-import type { Cancel, Env } from '../core/env.ts'
-import { HoldfastError, isHoldfastError } from '../core/errors.ts'
+import type { Env } from '../core/env.ts'
+import { HoldfastError } from '../core/errors.ts'
 import {
   checkMessage,
   checkPattern,
@@ -21,6 +21,9 @@ import {
   type RequestHandler,
   type RequestOptions,
 } from '../bus/bus.ts'
+import { messageCaller, requestCaller, type PendingRequest } from '../bus/handlers.ts'
+import { Queue, QUEUE_LIMIT } from '../bus/queue.ts'
+import { busClosed, Requests } from '../bus/requests.ts'
 import type { Owner } from './kernel.ts'
 import type { SimNetwork } from './sim-network.ts'
 
@@ -35,8 +38,6 @@ export interface SimBusOptions {
 const ANNOUNCE_AGAIN_MS = 250
 /** Subjects whose matches one set of patterns remembers. */
 const REMEMBERED_SUBJECTS = 1_000
-/** Calls of a queue's handler in one turn; then others have theirs. */
-const CALLS_PER_TURN = 64
 
 /** The buses of one simulated network. */
 export class SimBuses {
@@ -48,7 +49,7 @@ export class SimBuses {
 
   constructor(network: SimNetwork, options: SimBusOptions = {}) {
     this.network = network
-    this.queueLimit = options.queueLimit ?? 4_096
+    this.queueLimit = options.queueLimit ?? QUEUE_LIMIT
     this.routeTimeoutMs = options.routeTimeoutMs ?? 2_000
   }
 
@@ -104,62 +105,6 @@ class Interest {
   }
 }
 
-interface PendingRequest extends BusMessage {
-  answer(bytes: Bytes): void
-  fail(error: HoldfastError): void
-}
-
-interface QueueOwner<T extends BusMessage> {
-  readonly env: Env
-  readonly limit: number
-  readonly handle: (message: T) => void
-  readonly onDrop: () => void
-  readonly onClose: () => void
-}
-
-/** One subscription: what waits for it, and who gets it. */
-class Queue<T extends BusMessage> implements BusSubscription {
-  readonly pattern: string
-  readonly #owner: QueueOwner<T>
-  readonly #waiting: T[] = []
-  #scheduled = false
-  #closed = false
-  dropped = 0
-
-  constructor(pattern: string, owner: QueueOwner<T>) {
-    this.pattern = pattern
-    this.#owner = owner
-  }
-
-  push(message: T): void {
-    if (this.#waiting.length >= this.#owner.limit) {
-      this.dropped++
-      this.#owner.onDrop()
-      return
-    }
-    this.#waiting.push(message)
-    this.#schedule()
-  }
-
-  close(): void {
-    this.#closed = true
-    this.#waiting.length = 0
-    this.#owner.onClose()
-  }
-
-  #schedule(): void {
-    if (this.#scheduled) return
-    this.#scheduled = true
-    this.#owner.env.timers.soon(() => {
-      this.#scheduled = false
-      for (const message of this.#waiting.splice(0, CALLS_PER_TURN)) {
-        if (!this.#closed) this.#owner.handle(message)
-      }
-      if (this.#waiting.length > 0) this.#schedule()
-    })
-  }
-}
-
 /** What a bus knows of another, and the other of it. */
 interface Peer {
   /** The other's, as far as it came here. */
@@ -194,8 +139,7 @@ class SimBus implements Bus {
   /** Which queues a subject goes to; forgotten when one is opened or closed. */
   readonly #matches = new Map<string, Matches>()
   readonly #peers = new Map<SimBus, Peer>()
-  /** Ends the requests under way. */
-  readonly #requests = new Set<(error: HoldfastError) => void>()
+  readonly #requests: Requests
   readonly #flushes = new Set<Flush>()
   #interest = Interest.none
   #announcing = false
@@ -208,6 +152,7 @@ class SimBus implements Bus {
     this.#env = env
     this.#onError = onError
     this.#onDrop = onDrop
+    this.#requests = new Requests(env)
   }
 
   get ended(): boolean {
@@ -225,62 +170,33 @@ class SimBus implements Bus {
   }
 
   subscribe(pattern: string, handler: MessageHandler): BusSubscription {
-    return this.#add(this.#subscriptions, pattern, (message) => {
-      void this.#guard(message.subject, async () => {
-        await handler(message)
-      })
-    })
+    return this.#add(this.#subscriptions, pattern, messageCaller(handler, this.#onError))
   }
 
   serve(pattern: string, handler: RequestHandler): BusSubscription {
-    return this.#add(this.#servers, pattern, (request) => {
-      void this.#guard(request.subject, async () => {
-        try {
-          request.answer(copyBytes(await handler(request)))
-        } catch (error) {
-          request.fail(asAnswer(error, request.subject))
-          if (!isHoldfastError(error)) throw error
-        }
-      })
-    })
+    return this.#add(this.#servers, pattern, requestCaller(handler, this.#onError))
   }
 
   request(subject: string, bytes: Bytes, options: RequestOptions): Promise<Bytes> {
-    const { deadlineMs, signal } = options
-    return new Promise<Bytes>((resolve, reject) => {
-      this.#check(subject, bytes)
-      if (signal?.aborted === true) {
-        throw new HoldfastError('Cancelled', `a request to ${subject} was cancelled`)
-      }
+    return this.#requests.ask(subject, bytes, options, () => {
       const served = this.#known().filter((bus) => this.#interestOf(bus).in(subject).served)
       if (served.length === 0) throw new HoldfastError('NoResponder', `nobody serves ${subject}`)
       const server = this.#pick(subject, served)
-      let cancel: Cancel = () => undefined
-      const end = (settle: () => void): void => {
-        if (!this.#requests.delete(fail)) return
-        cancel()
-        signal?.removeEventListener('abort', abort)
-        settle()
-      }
-      const fail = (error: HoldfastError): void => end(() => reject(error))
-      const abort = (): void =>
-        fail(new HoldfastError('Aborted', `a request to ${subject} was aborted`))
-      this.#requests.add(fail)
-      cancel = this.#env.timers.after(deadlineMs, () => fail(late(subject, deadlineMs)))
-      signal?.addEventListener('abort', abort, { once: true })
       const back = (settle: () => void): void => server.#send(this, `${subject} answer`, settle)
-      const pending: PendingRequest = {
-        subject,
-        bytes: copyBytes(bytes),
-        answer: (answer) => back(() => end(() => resolve(answer))),
-        fail: (error) => back(() => fail(error)),
+      return ({ answer, fail }) => {
+        const pending: PendingRequest = {
+          subject,
+          bytes: copyBytes(bytes),
+          answer: (reply) => back(() => answer(reply)),
+          fail: (error) => back(() => fail(error)),
+        }
+        this.#send(server, `${subject} request`, () => server.#take(pending))
       }
-      this.#send(server, `${subject} request`, () => server.#take(pending))
     })
   }
 
   flush(): Promise<void> {
-    if (this.#closed) return Promise.reject(closed())
+    if (this.#closed) return Promise.reject(busClosed())
     // A new version, so that even what is known goes there and back once.
     this.#changed()
     const { version } = this.#interest
@@ -292,7 +208,7 @@ class SimBus implements Bus {
   close(): Promise<void> {
     this.#closed = true
     for (const queue of [...this.#subscriptions, ...this.#servers]) queue.close()
-    for (const fail of this.#requests) fail(closed('unknown'))
+    this.#requests.close()
     for (const { resolve } of this.#flushes) resolve()
     this.#flushes.clear()
     return Promise.resolve()
@@ -303,7 +219,7 @@ class SimBus implements Bus {
     pattern: string,
     handle: (message: T) => void,
   ): BusSubscription {
-    if (this.#closed) throw closed()
+    if (this.#closed) throw busClosed()
     checkPattern(pattern)
     const queue = new Queue<T>(pattern, {
       env: this.#env,
@@ -474,34 +390,8 @@ class SimBus implements Bus {
   }
 
   #check(subject: string, bytes: Bytes): void {
-    if (this.#closed) throw closed()
+    if (this.#closed) throw busClosed()
     checkSubject(subject)
     checkMessage(bytes)
   }
-
-  async #guard(subject: string, run: () => Promise<void>): Promise<void> {
-    try {
-      await run()
-    } catch (error) {
-      this.#onError(error, subject)
-    }
-  }
-}
-
-/** What the asker is told of an error of the handler. */
-function asAnswer(error: unknown, subject: string): HoldfastError {
-  if (isHoldfastError(error)) {
-    const { code, message, applied, details } = error
-    return new HoldfastError(code, message, { applied, details })
-  }
-  return new HoldfastError('Bug', `a handler of ${subject} failed: ${String(error)}`)
-}
-
-function late(subject: string, deadlineMs: number): HoldfastError {
-  const message = `no answer from ${subject} within ${deadlineMs} ms`
-  return new HoldfastError('DeadlineExceeded', message, { applied: 'unknown' })
-}
-
-function closed(applied: 'no' | 'unknown' = 'no'): HoldfastError {
-  return new HoldfastError('Closed', 'the bus is closed', { applied })
 }

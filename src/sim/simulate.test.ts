@@ -9,7 +9,8 @@ import type { ApiOf } from './app/app.ts'
 import { simulate } from './simulate.ts'
 import type { SimulateOptions } from './simulate-options.ts'
 import { SimulationFailed } from './simulation-failed.ts'
-import type { SimNode, Simulation } from './simulation.ts'
+import type { SimNode } from './sim-node.ts'
+import type { Simulation } from './simulation.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'holdfast-simulate-'))
 afterAll(() => rmSync(folder, { recursive: true }))

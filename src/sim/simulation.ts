@@ -1,20 +1,19 @@
 /** What the driver of a run holds: nodes, clients, virtual time, healing, and its verdicts. */
 import { must } from '../core/assert.ts'
 import type { Cancel } from '../core/env.ts'
-import { HoldfastError, isHoldfastError } from '../core/errors.ts'
 import { ambientOf, type Ambient } from './ambient.ts'
-import { connectionError, virtualFetch } from './app/virtual-fetch.ts'
 import type { Verdict } from './check/verdict.ts'
 import type { Draw } from './draw.ts'
 import type { Fault } from './fault-plan.ts'
 import type { Owner } from './kernel.ts'
-import type { Machine } from './machine.ts'
 import { checkFault, checkPartition } from './fault-check.ts'
 import type { Partition } from './partition.ts'
 import type { Plan } from './plan.ts'
 import { RunFailed, told } from './run-failed.ts'
+import { SimClient, type Counts } from './sim-client.ts'
 import { machineClock, simEnv } from './sim-env.ts'
-import type { SimulatedNode, World } from './world.ts'
+import { SimNode } from './sim-node.ts'
+import type { World } from './world.ts'
 
 /** A property that did not hold. */
 export interface Violation {
@@ -28,26 +27,6 @@ export interface Violation {
   readonly cause?: unknown
 }
 
-export interface Counts {
-  acked: number
-  failed: number
-  unknown: number
-  /** Operations begun while no fault was there, and those of them that succeeded. */
-  calm: number
-  calmAcked: number
-  /** Checks made, and those that ran out of their budget. */
-  checks: number
-  unknownChecks: number
-}
-
-export type Outcome<T> =
-  | { readonly kind: 'ok'; readonly value: T }
-  /** It was said, with a code, that nothing was applied. */
-  | { readonly kind: 'failed'; readonly error: HoldfastError }
-  | { readonly kind: 'unknown'; readonly error: unknown }
-
-/** Milliseconds an operation of a client may take: more than a call's own deadline. */
-const OPERATION_MS = 20_000
 /** Operations under way that are named when a run stands still. */
 const NAMED_MAX = 5
 
@@ -279,238 +258,6 @@ export class Simulation<Api = unknown> {
     const { kernel, timeline } = this.world
     timeline.add(kernel.nowMs, kernel.current?.name ?? 'driver', text)
   }
-}
-
-/** A node as the driver sees it. */
-export class SimNode<Api = unknown> {
-  readonly name: string
-  readonly #machine: Machine<SimulatedNode<Api>>
-  readonly #world: World<Api>
-
-  constructor(machine: Machine<SimulatedNode<Api>>, world: World<Api>) {
-    this.name = machine.name
-    this.#machine = machine
-    this.#world = world
-  }
-
-  get isUp(): boolean {
-    return this.#machine.isUp
-  }
-
-  /**
-   * Runs `work` inside the node, on what it runs now. Rejects with `NoResponder` when it is down,
-   * and with `OutcomeUnknown` when it ends before it answers.
-   */
-  call<T>(work: (node: SimulatedNode<Api>) => T | Promise<T>): Promise<T> {
-    return this.#machine.call(work)
-  }
-
-  /**
-   * What the app exports beside its handler, and what its function returns. Throws `NoResponder`
-   * when the node is down.
-   */
-  get api(): Api {
-    return this.#machine.running.api
-  }
-
-  /** Ends the node at once: its process alone, or with the machine's power. It stays down. */
-  crash(how: 'process' | 'power' = 'power'): void {
-    this.#did(how === 'power' ? 'power-loss' : 'process-kill')
-    this.#machine.crash(how)
-  }
-
-  /** Starts the node unless it runs; resolves once it is up. */
-  async start(): Promise<void> {
-    this.#machine.start()
-    await this.#machine.up()
-  }
-
-  /** Ends the node in order. */
-  stop(): Promise<void> {
-    this.#did('stop')
-    return this.#machine.stop()
-  }
-
-  /** Its process stands still, and knows nothing of it, until `resume`, healing or its end. */
-  pause(): void {
-    this.#did('pause')
-    this.#machine.pause()
-  }
-
-  resume(): void {
-    this.#machine.resume()
-  }
-
-  #did(kind: string): void {
-    const { kernel, timeline, desk } = this.#world
-    timeline.add(kernel.nowMs, this.name, `${kind}, by the test`, true)
-    desk.counts[kind] = (desk.counts[kind] ?? 0) + 1
-  }
-}
-
-export interface OperationOptions {
-  /** Virtual milliseconds until the client gives up on it. Default 20,000. */
-  readonly deadlineMs?: number
-}
-
-/** One who uses the system from outside, one operation after another. */
-export class SimClient<Api = unknown> {
-  readonly name: string
-  readonly random: Draw
-  readonly #sim: Simulation<Api>
-  readonly #owner: Owner
-
-  readonly #fetch: typeof globalThis.fetch
-
-  constructor(sim: Simulation<Api>, owner: Owner) {
-    this.#sim = sim
-    this.#owner = owner
-    this.name = owner.name
-    this.random = sim.random(owner.name)
-    this.#fetch = virtualFetch({
-      owner,
-      self: owner.name,
-      nodes: sim.nodes.map(({ name }) => name),
-      transport: sim.world.transport,
-      hosts: {},
-      alive: () => undefined,
-      turn: () => sim.sleep(0),
-    })
-  }
-
-  sleep(ms: number): Promise<void> {
-    return this.#sim.sleep(ms)
-  }
-
-  /** Draws that depend on the seed, this client and `label` alone. */
-  drawOf(label: string): Draw {
-    return this.random.fork(label)
-  }
-
-  /** Any node, drawn. */
-  node(): SimNode<Api> {
-    return this.random.pick(this.#sim.nodes)
-  }
-
-  /**
-   * Does one operation on one node, and says what became of it: done, refused with nothing applied,
-   * or unknown. It is in the timeline as `text`, and counted.
-   */
-  async operation<T>(
-    text: string,
-    node: SimNode<Api>,
-    work: (node: SimulatedNode<Api>) => T | Promise<T>,
-    options: OperationOptions = {},
-  ): Promise<Outcome<T>> {
-    const { deadlineMs = OPERATION_MS } = options
-    return this.#tracked(`${text} at ${node.name}`, {
-      work: () => node.call(work),
-      judge: () => 'done',
-      deadlineMs,
-      late: () => new HoldfastError('OutcomeUnknown', `no answer in ${deadlineMs} ms`),
-    })
-  }
-
-  /**
-   * Asks the app on a node (any, when none is given) over the network. Rejects with the TypeError
-   * `fetch failed` when there is no answer, after 20 virtual seconds at the latest: what was asked
-   * for may then have happened, or may yet. An answer of 400 or more is counted as a refusal.
-   */
-  async fetch(
-    path: string,
-    init?: RequestInit,
-    node: SimNode<Api> = this.node(),
-  ): Promise<Response> {
-    const text = `${init?.method ?? 'GET'} ${path} at ${node.name}`
-    const outcome = await this.#tracked(text, {
-      work: () => this.#fetch(new URL(path, `http://${node.name}`), init),
-      judge: ({ status }) => (status < 400 ? `${status}` : new Refused(`status ${status}`)),
-      deadlineMs: OPERATION_MS,
-      late: () => {
-        const cause = connectionError('UND_ERR_HEADERS_TIMEOUT', node.name)
-        return new TypeError('fetch failed', { cause })
-      },
-    })
-    if (outcome.kind === 'ok') return outcome.value
-    throw outcome.error
-  }
-
-  async #tracked<T>(
-    text: string,
-    { work, judge, deadlineMs, late }: Tracked<T>,
-  ): Promise<Outcome<T>> {
-    const { world, counts } = this.#sim
-    const { kernel, timeline } = world
-    const isCalm = world.isCalm
-    const startMs = kernel.nowMs
-    const outcome = await this.#sim.underWay(`${this.name}: ${text}`, () =>
-      settled(this.#deadline(work(), deadlineMs, late)),
-    )
-    const said = outcome.kind === 'ok' ? judge(outcome.value) : String(outcome.error)
-    const isAcked = outcome.kind === 'ok' && typeof said === 'string'
-    const took = `${(kernel.nowMs - startMs).toFixed(1)} ms`
-    const label = outcome.kind === 'ok' && !isAcked ? 'refused' : outcome.kind
-    timeline.add(kernel.nowMs, this.name, `${text}: ${label}, ${String(said)} (${took})`)
-    kernel.note(`${this.name} ${outcome.kind}`)
-    if (isAcked) counts.acked++
-    else if (outcome.kind === 'unknown') counts.unknown++
-    else counts.failed++
-    // Faults that began meanwhile excuse it.
-    if (isCalm && world.isCalm) {
-      counts.calm++
-      if (outcome.kind !== 'unknown') counts.calmAcked++
-    }
-    return outcome
-  }
-
-  #deadline<T>(work: Promise<T>, ms: number, late: () => Error): Promise<T> {
-    const { kernel } = this.#sim.world
-    return new Promise((resolve, reject) => {
-      const cancel = kernel.after(ms, 'give-up', this.#owner, () => reject(late()))
-      work.finally(cancel).then(resolve, reject)
-    })
-  }
-}
-
-interface Tracked<T> {
-  readonly work: () => Promise<T>
-  readonly judge: (value: T) => string | Refused
-  readonly deadlineMs: number
-  /** What it rejects with at its deadline. */
-  readonly late: () => Error
-}
-
-/** An answer that says no. */
-class Refused {
-  readonly #why: string
-
-  constructor(why: string) {
-    this.#why = why
-  }
-
-  toString(): string {
-    return this.#why
-  }
-}
-
-async function settled<T>(work: Promise<T>): Promise<Outcome<T>> {
-  try {
-    return { kind: 'ok', value: await work }
-  } catch (error) {
-    // An invariant that does not hold excuses nothing.
-    if (isHoldfastError(error) && error.kind !== 'bug') {
-      return error.applied === 'no' ? { kind: 'failed', error } : { kind: 'unknown', error }
-    }
-    // Anything else is an error of the test itself.
-    if (isLost(error)) return { kind: 'unknown', error }
-    throw error
-  }
-}
-
-/** What a lost connection, or the caller's own signal, looks like to `fetch`. */
-function isLost(error: unknown): boolean {
-  if (error instanceof TypeError) return error.message === 'fetch failed'
-  return error instanceof DOMException && ['AbortError', 'TimeoutError'].includes(error.name)
 }
 
 const EVENTUALLY_MS = 10_000

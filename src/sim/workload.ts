@@ -2,7 +2,8 @@
 import type { Retention } from '../shard/janitor.ts'
 import type { TableDefinitions } from '../table/schema.ts'
 import type { Setup } from './fault-plan.ts'
-import type { SimClient, Simulation } from './simulation.ts'
+import type { SimClient } from './sim-client.ts'
+import type { Simulation } from './simulation.ts'
 
 export interface Workload {
   readonly name: string

@@ -121,6 +121,23 @@ export function syncFile(path: string): void {
   }
 }
 
+/** As `syncFile`, for one who may only read the file. */
+export function syncReadable(path: string): void {
+  let file: number
+  try {
+    file = openSync(path, 'r+')
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException
+    if (code !== 'EACCES' && code !== 'EPERM' && code !== 'EROFS') throw cause
+    file = openSync(path, 'r')
+  }
+  try {
+    fsyncSync(file)
+  } finally {
+    closeSync(file)
+  }
+}
+
 /** Makes the names in `dir` durable. Where folders cannot be opened (Windows), the system does it. */
 export function syncFolder(dir: string): void {
   let folder: number

@@ -28,6 +28,7 @@ import {
   removeFiles,
   syncFile,
   syncFolder,
+  syncReadable,
 } from './lmdb-file.ts'
 import type { RangeOptions, Store, StoreBatch, StoreSnapshot, StoreStats, Visit } from './store.ts'
 
@@ -84,7 +85,7 @@ export function openLmdbStore(options: LmdbOptions): Store {
       else if (options.unsafeNoSync !== true) syncFile(path)
       syncFolder(options.dir)
     }
-    return new LmdbStore(openDatabase(path, options), path)
+    return new LmdbStore(openDatabase(path, options), path, options.readOnly === true)
   } catch (cause) {
     throw storageError(cause, 'the data file cannot be opened')
   }
@@ -133,6 +134,7 @@ class LmdbStore implements Store {
   readonly durability = 'flushed'
   readonly #database: Database
   readonly #path: string
+  readonly #isBesideWriter: boolean
   readonly #snapshots = new Set<LmdbSnapshot>()
   #failed: HoldfastError | undefined
   #closing: Promise<void> | undefined
@@ -145,9 +147,10 @@ class LmdbStore implements Store {
   /** Settles when lmdb-js is done with the transaction under way. */
   #commit: Promise<unknown> | undefined
 
-  constructor(database: Database, path: string) {
+  constructor(database: Database, path: string, isBesideWriter: boolean) {
     this.#database = database
     this.#path = path
+    this.#isBesideWriter = isBesideWriter
     const keys = new Views()
     database.readKey = (source, start, end) => keys.of(source, start, end)
     database.on('beforecommit', () => (this.#open = false))
@@ -177,7 +180,19 @@ class LmdbStore implements Store {
     if (this.#closing !== undefined) throw closed()
     const snapshot = new LmdbSnapshot(this.#database, () => this.#snapshots.delete(snapshot))
     this.#snapshots.add(snapshot)
+    // Opening beside a writer, LMDB takes the newest commit that the file shows: one that another
+    // process is syncing, or was killed over. What the snapshot has is synced from here on (S6).
+    if (this.#isBesideWriter) this.#syncFor(snapshot)
     return snapshot
+  }
+
+  #syncFor(snapshot: LmdbSnapshot): void {
+    try {
+      syncReadable(this.#path)
+    } catch (cause) {
+      snapshot.close()
+      throw storageError(cause, 'what was read could not be synced')
+    }
   }
 
   stats(): StoreStats {

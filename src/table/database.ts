@@ -4,6 +4,12 @@ import { HoldfastError } from '../core/errors.ts'
 import type { Key } from '../core/key-codec.ts'
 import type { Value } from '../core/value-codec.ts'
 import { edgeEntry } from '../log/entry-store.ts'
+import {
+  backupStore,
+  type BackupFolder,
+  type BackupOptions,
+  type BackupReport,
+} from '../shard/backup/destinations.ts'
 import { checkStore, type CheckOptions, type CheckReport } from '../shard/check.ts'
 import { tableNamed } from '../shard/log-state.ts'
 import type { Modification } from '../shard/modification.ts'
@@ -64,6 +70,7 @@ const RESERVED = [
   'then',
   'constructor',
   'upkeep',
+  'backup',
 ] as const
 
 /** An open transaction: each declared table by its name, others by `table(name)`. */
@@ -109,6 +116,12 @@ export interface DatabaseCalls<T extends TableDefinitions> {
   stats(): DatabaseStats
   /** Whether what is stored is what was written, down to the last key. */
   check(options?: CheckOptions): Promise<CheckReport>
+  /**
+   * Backs up one moment to a folder or a stream, while writes go on. In a folder it goes on from the
+   * backup before, where it can; the report says when it could not.
+   * @throws HoldfastError `StoreCorrupt` or `EntryCorrupt` when what is stored is damaged
+   */
+  backup(options: BackupOptions): Promise<BackupReport>
   /** Does now what is done in the background: expiry, trimming, cleaning up. */
   upkeep(): Promise<void>
   /** Settles what is on its way, then lets go of the folder. */
@@ -127,6 +140,8 @@ export interface DatabaseParts {
   readonly onProgress: ((progress: SchemaProgress) => void) | undefined
   /** Told about background work that failed. */
   readonly onProblem?: ((problem: BackgroundProblem) => void) | undefined
+  /** Opens a folder for backups; undefined where there are no folders. */
+  readonly openFolder?: ((dir: string) => Promise<BackupFolder>) | undefined
   /** Called once the node is closed. */
   readonly release: () => Promise<void>
 }
@@ -348,6 +363,7 @@ class DatabaseHandle {
       shards: node.shards,
       durability: durabilityOf(node),
       bytes: node.store.stats().bytes,
+      halted: node.loop.halted?.code,
       tables: tables.sort((a, b) => (a.name < b.name ? -1 : 1)),
       problems: this.#problems.list().map(({ work, table, cause }) => ({
         work,
@@ -365,6 +381,12 @@ class DatabaseHandle {
     } finally {
       snapshot.close()
     }
+  }
+
+  backup(options: BackupOptions): Promise<BackupReport> {
+    const { env, store } = this.#node
+    this.#node.assertOpen()
+    return backupStore({ env, store, openFolder: this.#parts.openFolder }, options ?? {})
   }
 
   async upkeep(): Promise<void> {

@@ -1,4 +1,5 @@
 /** The handles that users hold: what a table, a transaction and a query can do, and their types. */
+import type { ErrorCode } from '../core/errors.ts'
 import type { Key } from '../core/key-codec.ts'
 import type { Value } from '../core/value-codec.ts'
 import type { Position } from '../log/log.ts'
@@ -287,6 +288,8 @@ export interface DatabaseStats {
   /** Bytes of the data file, or of rows for a database in memory. */
   readonly bytes: number
   readonly tables: readonly TableStats[]
+  /** Why nothing can be written until the database is opened again; undefined while all is well. */
+  readonly halted: ErrorCode | undefined
   /** Background work that failed last time; it is tried again. */
   readonly problems: readonly {
     readonly work: 'expiry' | 'schema'

@@ -2,6 +2,7 @@
 import type { Env } from '../core/env.ts'
 import { HoldfastError, isHoldfastError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
+import type { BackupFolder } from '../shard/backup/destinations.ts'
 import type { Retention } from '../shard/janitor.ts'
 import { Node, SHARDS_DEFAULT, type NodeOptions } from '../shard/node.ts'
 import type { Store } from '../store/store.ts'
@@ -31,6 +32,8 @@ export interface Adapters {
   readonly store: Store
   readonly openLog: NodeOptions['openLog']
   readonly dir: string | undefined
+  /** Opens a folder for backups; undefined where there are no folders. */
+  readonly openFolder?: ((dir: string) => Promise<BackupFolder>) | undefined
   /** Called once the node is closed. */
   readonly release: () => Promise<void>
 }
@@ -52,7 +55,7 @@ export async function startDatabase<T extends TableDefinitions>(
   options: DatabaseOptions<T>,
   adapters: Adapters,
 ): Promise<Started<T>> {
-  const { env, store, openLog, dir, release } = adapters
+  const { env, store, openLog, dir, openFolder, release } = adapters
   const { shards, retention, onProgress, onProblem } = options
   let node: Node | undefined
   try {
@@ -65,7 +68,7 @@ export async function startDatabase<T extends TableDefinitions>(
       )
     }
     const db = await openDatabase<T>(
-      { node, dir, onProgress, onProblem, release },
+      { node, dir, onProgress, onProblem, openFolder, release },
       (options.tables ?? {}) as T,
     )
     return { db, node }

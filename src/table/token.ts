@@ -21,6 +21,14 @@ export function formatToken(identity: string, position: Position, ordinal?: numb
     : `hf1.${identity}.${position}.${ordinal}`
 }
 
+/** The place in a history that a token names, whatever history it is; undefined for no token. */
+export function placeOf(token: string): Token | undefined {
+  const parts = FORM.exec(token)
+  if (parts === null) return undefined
+  const ordinal = parts[3] === undefined ? Number.POSITIVE_INFINITY : Number(parts[3])
+  return { position: Number(parts[2]), ordinal }
+}
+
 /**
  * Throws `InvalidCursor` for what is no token, `TokenMismatch` for one of another history; one that a
  * log of this node alone has not come to included.

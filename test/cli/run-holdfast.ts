@@ -10,6 +10,8 @@ import { vi } from 'vitest'
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
 const main = join(root, 'dist', 'cli', 'main.js')
 const timeoutMs = 60_000
+/** For processes that serve others while whole tests run. */
+const servingMs = 10 * timeoutMs
 
 // Each test runs several processes, which a busy machine takes its time over.
 vi.setConfig({ testTimeout: 2 * timeoutMs, hookTimeout: 4 * timeoutMs })
@@ -25,8 +27,13 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Kills the process with this signal as soon as it is so far. */
   readonly kill?: { readonly when: () => boolean; readonly signal: NodeJS.Signals }
+  /** Kills the process with this signal as soon as its stdout has the text. */
+  readonly killOnOutput?: { readonly text: string; readonly signal: NodeJS.Signals }
   /** Through bin/holdfast, which builds first. Default false. */
   readonly bin?: boolean
+  readonly cwd?: string
+  /** What comes from stdin. Default: nothing. */
+  readonly input?: string
 }
 
 /** Builds dist/ when it is not current. */
@@ -38,23 +45,39 @@ export function buildHoldfast(): void {
   if (status !== 0) throw new Error(`the build failed: ${stderr}`)
 }
 
-function start(args: readonly string[], options: RunOptions): ChildProcess {
+function start(
+  args: readonly string[],
+  options: RunOptions,
+  lifetimeMs: number = timeoutMs,
+): ChildProcess {
   const file = options.bin === true ? join(root, 'bin', 'holdfast') : main
-  const { NO_COLOR: _color, FORCE_COLOR: _force, HOLDFAST_DIR: _dir, ...env } = process.env
-  return spawn(process.execPath, [file, ...args], {
-    env: { ...env, ...options.env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: timeoutMs,
+  const child = spawn(process.execPath, [file, ...args], {
+    env: { ...plainEnv(), ...options.env },
+    stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+    timeout: lifetimeMs,
     killSignal: 'SIGKILL',
+    ...(options.cwd !== undefined && { cwd: options.cwd }),
   })
+  child.stdin?.end(options.input)
+  return child
+}
+
+/** The environment without what the command goes by, and without the user's own configuration. */
+function plainEnv(): NodeJS.ProcessEnv {
+  const isOurs = (name: string): boolean => /^(?:HOLDFAST_|NO_COLOR$|FORCE_COLOR$)/.test(name)
+  const kept = Object.entries(process.env).filter(([name]) => !isOurs(name))
+  return { ...Object.fromEntries(kept), XDG_CONFIG_HOME: join(tmpdir(), 'holdfast-no-config') }
 }
 
 export function holdfast(args: readonly string[], options: RunOptions = {}): Promise<Ended> {
   const child = start(args, options)
-  const { kill } = options
+  const { kill, killOnOutput } = options
   const timer = kill && whenSo(kill.when, () => child.kill(kill.signal))
   return new Promise((resolve, reject) => {
     const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)]
+    child.stdout?.on('data', () => {
+      if (killOnOutput && stdout().includes(killOnOutput.text)) child.kill(killOnOutput.signal)
+    })
     child.once('error', reject)
     child.once('close', (code, signal) => {
       clearInterval(timer)
@@ -92,7 +115,7 @@ export interface Holding {
 
 /** A process that has `dir` open until it is killed. */
 export function holdOpen(dir: string): Promise<Holding> {
-  const child = start(['start', '--no-sample', '--dir', dir], {})
+  const child = start(['start', '--no-sample', '--no-http', '--dir', dir], {}, servingMs)
   const ended = new Promise<number | null>((resolve) => child.once('close', resolve))
   return new Promise((resolve, reject) => {
     const text = collect(child.stderr)
@@ -107,6 +130,40 @@ export function holdOpen(dir: string): Promise<Holding> {
       })
     })
     child.once('close', () => reject(new Error(`the holder ended: ${text()}`)))
+  })
+}
+
+export interface Serving extends Holding {
+  readonly url: string
+  /** All that it has said to people so far. */
+  said(): string
+}
+
+/** A process that serves `dir` over HTTP, on a free port, until it is killed. */
+export function serveHttp(
+  dir: string,
+  args: readonly string[] = [],
+  options: RunOptions = {},
+): Promise<Serving> {
+  const line = ['start', '--no-sample', '--json', '--port', '0', '--dir', dir, ...args]
+  const child = start(line, options, servingMs)
+  const ended = new Promise<number | null>((resolve) => child.once('close', resolve))
+  const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)]
+  return new Promise((resolve, reject) => {
+    child.stdout?.on('data', () => {
+      const [first] = stdout().split('\n')
+      if (first === undefined || !stdout().includes('\n')) return
+      const { serving } = JSON.parse(first) as { serving: { url: string; pid: number } }
+      resolve({
+        ...serving,
+        said: stderr,
+        kill: (signal) => {
+          child.kill(signal)
+          return ended
+        },
+      })
+    })
+    child.once('close', () => reject(new Error(`the server ended: ${stderr()}`)))
   })
 }
 

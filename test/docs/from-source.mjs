@@ -6,6 +6,8 @@ import { isMainThread } from 'node:worker_threads'
 /** @type {Readonly<Record<string, string>>} */
 const sources = {
   holdfast: new URL('../../src/index.ts', import.meta.url).href,
+  'holdfast/client': new URL('../../src/client.ts', import.meta.url).href,
+  'holdfast/server': new URL('../../src/server.ts', import.meta.url).href,
   'holdfast/testing': new URL('../../src/testing.ts', import.meta.url).href,
 }
 if (isMainThread) register(import.meta.url)

@@ -50,6 +50,8 @@ export function typeFaults(programs: Readonly<Record<string, string>>): string[]
     ...options,
     paths: {
       holdfast: [join(root, 'src/index.ts')],
+      'holdfast/client': [join(root, 'src/client.ts')],
+      'holdfast/server': [join(root, 'src/server.ts')],
       'holdfast/testing': [join(root, 'src/testing.ts')],
     },
     noUnusedLocals: false,

@@ -1,6 +1,7 @@
 /**
  * Kills a writer as soon as its commit is readable, and acks what the next process reads in the
- * store: `store-restart-worker.mjs <folder> <rounds>`.
+ * store; with `reading` in a snapshot of one who only reads, as a backup does:
+ * `store-restart-worker.mjs <folder> <rounds> [reading]`.
  */
 import { fork } from 'node:child_process'
 import { writeSync } from 'node:fs'
@@ -12,7 +13,7 @@ const [folder = '.', rounds = '5', role = ''] = process.argv.slice(2)
 /** @param {number} id */
 const keyOf = (id) => Buffer.from(`row ${String(id).padStart(6, '0')}`)
 
-/** @param {import('../../dist/store/store.js').Store} store */
+/** @param {import('../../dist/store/store.js').StoreReader} store */
 function lastIn(store) {
   let last = -1
   store.scan({ reverse: true, limit: 1 }, (key) => {
@@ -53,6 +54,18 @@ async function reopenAndAck() {
   await store.close()
 }
 
+async function readAndAck() {
+  const writer = fork(process.argv[1] ?? '', [folder, rounds, 'write'])
+  await new Promise((resolve) => writer.once('exit', resolve))
+  const store = openLmdbStore({ dir: folder, readOnly: true })
+  const last = lastIn(store.snapshot())
+  for (; acked < last; acked++) writeSync(1, `ack ${acked + 1}\n`)
+  await store.close()
+}
+
 let acked = -1
 if (role === 'write') await writeThenDie()
-else for (let round = 0; round < Number(rounds); round++) await reopenAndAck()
+else {
+  const read = role === 'reading' ? readAndAck : reopenAndAck
+  for (let round = 0; round < Number(rounds); round++) await read()
+}

@@ -1,7 +1,8 @@
 /** S3, S7, S9, S15: exactly once over a log that several nodes share and that answers badly. */
 import { describe, expect, test } from 'vitest'
 import { isHoldfastError } from '../../src/core/errors.ts'
-import { encodeBatch, encodeControl, type Batch } from '../../src/log/entry-codec.ts'
+import { encodeBatch, encodeControl } from '../../src/log/entry-codec.ts'
+import type { Batch } from '../../src/log/entry.ts'
 import type { Node } from '../../src/shard/node.ts'
 import { only, put, Stage, stateOf, type Arrival } from './scripted-log.ts'
 

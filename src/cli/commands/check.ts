@@ -11,7 +11,7 @@ import type { CheckReport } from '../../shard/check.ts'
 import { decodeError } from '../../server/protocol.ts'
 import { CHECK_EXIT, Interrupted } from '../exit-codes.ts'
 import { count } from '../progress.ts'
-import type { Shell } from '../shell.ts'
+import { noFolderError, type Shell } from '../shell.ts'
 import type { CheckAnswer } from './check-child.ts'
 
 const RESTORE = 'restore the folder from a backup; keep this one until that has worked'
@@ -20,6 +20,11 @@ const RESTORE = 'restore the folder from a backup; keep this one until that has 
 const DAMAGE_SIGNALS: ReadonlySet<string> = new Set(['SIGSEGV', 'SIGBUS', 'SIGABRT', 'SIGILL'])
 
 export async function checkCommand(shell: Shell): Promise<number> {
+  if (shell.target.kind === 'url') {
+    // To a monitor it has not looked; the code of other commands would be a warning to it.
+    shell.error(noFolderError(shell.target.url))
+    return CHECK_EXIT.unknown
+  }
   const { dir } = shell
   // The child can fail in many ways; that there is nothing to check is none of them.
   if (!existsSync(join(dir, 'data.mdb'))) {

@@ -43,9 +43,8 @@ export async function exportCommand(
   const isStream = file === '-'
   const target = isStream ? shell.stdout : resolve(file)
   const format = options.format ?? (isStream ? 'ndjson' : formatOf(file))
-  const { dir, signal } = shell
   const startMs = systemEnv.clock.monotonicMs()
-  const summary = await withSession({ dir, signal }, async (session) => {
+  const summary = await withSession(shell, async (session) => {
     const { tables } = await session.call('stats', {})
     const total = tables.find(({ name }) => name === table)?.rows ?? 0
     const progress = startProgress(shell, {
@@ -55,7 +54,7 @@ export async function exportCommand(
       nowMs: () => systemEnv.clock.monotonicMs(),
     })
     try {
-      return await run({ session, table, target, format, progress, signal })
+      return await run({ session, table, target, format, progress, signal: shell.signal })
     } catch (error) {
       throw exportError(file, format, error)
     } finally {
@@ -161,5 +160,28 @@ function exportError(file: string, format: Format, error: unknown): unknown {
       details,
     })
   }
-  return error
+  const { code } = error as NodeJS.ErrnoException
+  if (code === 'ENOSPC') return fileError('StorageFull', file, error)
+  return FILE_FAULTS.has(code) ? fileError('FileFormat', file, error) : error
+}
+
+/** What is wrong with the place that was named. */
+const FILE_FAULTS: ReadonlySet<unknown> = new Set([
+  'ENOENT',
+  'ENOTDIR',
+  'EISDIR',
+  'EACCES',
+  'EPERM',
+  'EROFS',
+])
+
+function fileError(
+  code: 'StorageFull' | 'FileFormat',
+  file: string,
+  cause: unknown,
+): HoldfastError {
+  return new HoldfastError(code, `${file} cannot be written: ${(cause as Error).message}`, {
+    cause,
+    details: { file, next: 'name a file that can be written, in a folder that is there' },
+  })
 }

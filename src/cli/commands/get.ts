@@ -1,9 +1,11 @@
 /** `holdfast get`: one row by its key. */
-import { keyReadings } from '../typed-text.ts'
 import { EXIT, UsageError } from '../exit-codes.ts'
+import { sayNoRow } from '../found-key.ts'
 import { withSession } from '../open-session.ts'
+import { printable } from '../printable.ts'
 import type { Shell } from '../shell.ts'
 import { showValue, tableLines } from '../text-table.ts'
+import { keyReadings } from '../typed-text.ts'
 
 export async function getCommand(
   shell: Shell,
@@ -12,21 +14,16 @@ export async function getCommand(
 ): Promise<number> {
   if (parts.length === 0) throw new UsageError('get takes a table and a key')
   const keys = keyReadings(parts)
-  const { dir, signal } = shell
-  const { row, at } = await withSession({ dir, signal }, (session) =>
-    session.call('get', { table, keys }),
-  )
-  if (row === undefined) {
-    const shown = parts.join(' ')
-    const notFound = { code: 'NoRow', message: `table ${table} has no row with key ${shown}` }
-    shell.say(shell.json ? JSON.stringify({ error: notFound }) : notFound.message)
-    return EXIT.error
-  }
+  const { row, at } = await withSession(shell, (session) => session.call('get', { table, keys }))
+  if (row === undefined) return sayNoRow(shell, table, parts)
   if (shell.json) {
     await shell.outJson(row)
     return EXIT.ok
   }
-  const fields = Object.entries(row).map(([field, value]) => ({ field, value: showValue(value) }))
+  const fields = Object.entries(row).map(([name, value]) => ({
+    field: printable(name),
+    value: showValue(value),
+  }))
   const { bold } = shell.paint
   const width = Math.max(...fields.map(({ field }) => field.length))
   for (const line of tableLines(fields, { width: shell.columns }).slice(1)) {

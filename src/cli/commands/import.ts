@@ -1,10 +1,11 @@
 /** `holdfast import`: a file into a table, exactly once, also when it has to be run again. */
 import { systemEnv } from '../../open.ts'
-import { EXIT, UsageError } from '../exit-codes.ts'
+import { EXIT, Interrupted, UsageError } from '../exit-codes.ts'
 import type { Format, RowReader } from '../formats/format.ts'
+import { parseIndexes } from '../index-specs.ts'
 import { importIdOf } from '../import/import-id.ts'
 import { absolute, fileError, openImportFile, prepareTable } from '../import/prepare-import.ts'
-import { runImport, type ImportSummary } from '../import/run-import.ts'
+import { GO_ON, runImport, type ImportSummary } from '../import/run-import.ts'
 import { count, startProgress, took } from '../progress.ts'
 import { withSession } from '../open-session.ts'
 import type { Session } from '../session.ts'
@@ -35,9 +36,10 @@ export async function importCommand(
     throw new UsageError('--create needs the key: --key FIELD or --row-number FIELD')
   }
   const startMs = systemEnv.clock.monotonicMs()
-  const { dir, signal } = shell
-  const summary = await withSession({ dir, create, signal }, (session) =>
-    importFile(shell, session, table, file, options),
+  const summary = await withSession(
+    shell,
+    (session) => importFile(shell, session, table, file, options),
+    { create },
   )
   await report(shell, table, summary, systemEnv.clock.monotonicMs() - startMs)
   return EXIT.ok
@@ -60,7 +62,7 @@ export async function importFile(
   const { rowNumber, mode = 'put', limit = Number.POSITIVE_INFINITY } = options
   const reader = await openImportFile(path, { format: options.format })
   const key = keyOf(options)
-  const indexes = parseIndexes(options.index ?? [])
+  const indexes = parseIndexes('--index', options.index ?? [])
   await prepareTable(session, { table, create: options.create === true, key, indexes })
   const importId = await importIdOf(path, [table, reader.format, rowNumber, limit, mode])
   const rejectsFile = absolute(options.rejects ?? `${file}.rejects.ndjson`)
@@ -88,7 +90,8 @@ export async function importFile(
     })
     return { ...summary, file: path, rejectsFile }
   } catch (error) {
-    throw fileError(path, error)
+    // Whatever was under way then says of itself only that it was cancelled.
+    throw shell.signal.aborted ? new Interrupted(GO_ON) : fileError(path, error)
   } finally {
     progress.stop()
   }
@@ -132,16 +135,4 @@ async function report(
 
 function keyOf({ key = [], rowNumber }: ImportOptions): readonly string[] {
   return key.length === 0 && rowNumber !== undefined ? [rowNumber] : key
-}
-
-function parseIndexes(specs: readonly string[]): Record<string, readonly string[]> {
-  return Object.fromEntries(
-    specs.map((spec) => {
-      const [name, fields, ...rest] = spec.split('=')
-      if (name === undefined || fields === undefined || fields === '' || rest.length > 0) {
-        throw new UsageError(`--index takes name=field, or name=field,field, not ${spec}`)
-      }
-      return [name, fields.split(',')]
-    }),
-  )
 }

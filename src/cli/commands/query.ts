@@ -9,7 +9,7 @@ import { withSession } from '../open-session.ts'
 import type { Session } from '../session.ts'
 import type { Shell } from '../shell.ts'
 import { tableLines } from '../text-table.ts'
-import { parseCondition, readings } from '../typed-text.ts'
+import { parseCondition, prefixReadings, readings } from '../typed-text.ts'
 
 export interface QueryOptions {
   readonly index?: string | undefined
@@ -44,8 +44,7 @@ export async function queryCommand(
 ): Promise<number> {
   const where = (options.where ?? []).map(parseCondition)
   checkCombination(options, where)
-  const { dir, signal } = shell
-  return withSession({ dir, signal }, async (session) => {
+  return withSession(shell, async (session) => {
     const startMs = systemEnv.clock.monotonicMs()
     const asked = { session, table, options, where, startMs, queries: queriesOf(options) }
     if (options.group !== undefined) await showGroups(shell, asked)
@@ -82,8 +81,7 @@ function queriesOf(options: QueryOptions): ShellQuery[] {
   const bounds = BOUNDS.flatMap((name) => {
     const text = options[name]
     if (text === undefined) return []
-    // The beginning of a string, unless it is the head of a tuple.
-    const values = name === 'prefix' && !text.trimStart().startsWith('[') ? [text] : readings(text)
+    const values = name === 'prefix' ? prefixReadings(text) : readings(text)
     return [{ name, values }]
   })
   const variants = Math.max(1, ...bounds.map(({ values }) => values.length))
@@ -118,7 +116,8 @@ async function showPage(shell: Shell, asked: Asked): Promise<void> {
   const { session, table, options, queries } = asked
   const limit = Math.min(options.limit ?? PEOPLE_LIMIT, PAGE_MAX)
   const given = options.cursor === 'start' ? undefined : options.cursor
-  if (session.holder === undefined) {
+  const isShared = session.holder !== undefined || shell.target.kind === 'url'
+  if (!isShared && shell.session === undefined) {
     throw new HoldfastError(
       'SnapshotExpired',
       'a cursor lives in the process that has the folder open, and there is none',
@@ -178,7 +177,7 @@ async function showGroups(shell: Shell, asked: Asked): Promise<void> {
   else await printTable(shell, asked, rows)
 }
 
-async function printJson(
+export async function printJson(
   shell: Shell,
   rows: readonly AnyRow[],
   fields: readonly string[] | undefined,
@@ -186,7 +185,7 @@ async function printJson(
   for (const row of rows) await shell.outJson(fields === undefined ? row : pick(row, fields))
 }
 
-function pick(row: AnyRow, fields: readonly string[]): AnyRow {
+export function pick(row: AnyRow, fields: readonly string[]): AnyRow {
   return Object.fromEntries(fields.map((field) => [field, row[field]]))
 }
 

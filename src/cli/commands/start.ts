@@ -6,12 +6,16 @@ import { EXIT, Interrupted } from '../exit-codes.ts'
 import { count, size, took } from '../progress.ts'
 import { sampleTables, type SampleTable } from '../sample-data.ts'
 import { answerQuestions } from '../sample-questions.ts'
-import { openOwn } from '../open-session.ts'
+import { serve, type HttpServer, type ServeOptions } from '../../server.ts'
+import { firstCurl } from '../first-curl.ts'
+import { openOwn, type LocalSession } from '../open-session.ts'
+import { serveError, serveOptionsOf, type HttpOptions } from '../serve-options.ts'
+import { tablesOf } from '../table-stats.ts'
 import type { Session } from '../session.ts'
 import type { Shell } from '../shell.ts'
 import { importFile } from './import.ts'
 
-export interface StartOptions {
+export interface StartOptions extends HttpOptions {
   /** Exits after the answers. */
   readonly once?: boolean | undefined
   /** Imports the sample data into a new folder. Default true. */
@@ -20,14 +24,19 @@ export interface StartOptions {
 
 export async function startCommand(shell: Shell, options: StartOptions): Promise<number> {
   const { dir, signal } = shell
+  const wanted =
+    options.once === true || options.http === false ? undefined : serveOptionsOf(options)
   const dataFile = join(dir, 'data.mdb')
   const isNew = !existsSync(dataFile)
-  const session = await openOwn(dir, true, signal)
+  const session = await openOwn(dir, { create: true }, signal)
+  let server: HttpServer | undefined
   try {
+    // Before the sample data: a port that is taken is said at once.
+    if (wanted !== undefined) server = await startServer(shell, session, wanted)
     await greet(shell, session, isNew, dataFile)
     await offerSample(shell, session, options)
     if (options.once === true) return EXIT.ok
-    shell.say(`\nserving ${dir} (process ${process.pid}); Ctrl-C stops`)
+    await announce(shell, session, server)
     await untilStopped(signal)
     shell.say('closing')
     return EXIT.ok
@@ -38,8 +47,43 @@ export async function startCommand(shell: Shell, options: StartOptions): Promise
     if (signal.aborted) throw new Interrupted()
     throw error
   } finally {
+    // What is under way is answered first; a second Ctrl-C does not wait for it.
+    await server?.close()
     await session.close()
   }
+}
+
+async function startServer(
+  shell: Shell,
+  { db }: LocalSession,
+  options: ServeOptions,
+): Promise<HttpServer> {
+  const onProblem = (problem: Error): void => shell.error(problem)
+  try {
+    return await serve(db, { ...options, onProblem })
+  } catch (error) {
+    throw serveError(error, options)
+  }
+}
+
+/** Says where it is reached, and what to try first. */
+async function announce(
+  shell: Shell,
+  session: Session,
+  server: HttpServer | undefined,
+): Promise<void> {
+  const { bold, cyan } = shell.paint
+  const { dir } = shell
+  if (server !== undefined) {
+    const { url, access } = server
+    shell.say(`\n${bold('HTTP')}  ${cyan(url)}, documented at ${cyan(`${url}/docs`)}`)
+    const names = (await tablesOf(session)).map(({ name }) => name)
+    const { what, line } = firstCurl(server, names)
+    shell.say(`${what}:\n  ${line}`)
+    if (access === 'tokens') shell.say(`tokens: ${program(shell)} token create NAME --scope write`)
+    if (shell.json) await shell.outJson({ serving: { dir, url, pid: process.pid } })
+  }
+  shell.say(`\nserving ${dir} (process ${process.pid}); Ctrl-C stops`)
 }
 
 async function greet(
@@ -112,16 +156,7 @@ function program(shell: Shell): string {
 
 function untilStopped(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    if (signal.aborted) {
-      resolve()
-      return
-    }
-    // The socket alone does not keep the process alive; a timer does.
-    const year = 365 * 24 * 3_600_000
-    const cancel = systemEnv.timers.after(year, resolve)
-    signal.addEventListener('abort', () => {
-      cancel()
-      resolve()
-    })
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
   })
 }

@@ -3,22 +3,30 @@ import { EXIT } from '../exit-codes.ts'
 import { count, size } from '../progress.ts'
 import { withSession } from '../open-session.ts'
 import type { Shell } from '../shell.ts'
-import { tableLines } from '../text-table.ts'
+import { tableCells } from '../table-stats.ts'
+import { printTable } from '../text-table.ts'
 
 export async function statsCommand(shell: Shell): Promise<number> {
-  const { dir, signal } = shell
-  const { stats, holder } = await withSession({ dir, signal }, async (session) => ({
+  const { target } = shell
+  const { stats, holder } = await withSession(shell, async (session) => ({
     stats: await session.call('stats', {}),
     holder: session.holder,
   }))
   if (shell.json) {
-    await shell.outJson({ ...stats, dir, holder: holder?.pid ?? null })
+    const place = target.kind === 'folder' ? { dir: target.dir } : { url: target.url }
+    await shell.outJson({ ...stats, ...place, holder: holder?.pid ?? null })
     return EXIT.ok
   }
   const held = holder === undefined ? 'no other process' : `process ${holder.pid}`
+  const place =
+    target.kind === 'folder'
+      ? ([
+          ['folder', target.dir],
+          ['open in', held],
+        ] as const)
+      : ([['server', target.url]] as const)
   const facts = [
-    ['folder', dir],
-    ['open in', held],
+    ...place,
     ['data file', size(stats.bytes)],
     ['position', `${count(stats.position)} (entries kept from ${count(stats.oldestPosition)})`],
     ['acks', stats.durability],
@@ -26,30 +34,9 @@ export async function statsCommand(shell: Shell): Promise<number> {
     ['identity', stats.identity],
   ] as const
   for (const [name, value] of facts) await shell.out(`${shell.paint.bold(name.padEnd(10))}${value}`)
-  const rows = stats.tables
-    .filter(({ name }) => !name.startsWith('_'))
-    .map((table) => ({
-      table: table.name,
-      rows: table.rows,
-      bytes: table.bytes,
-      key: table.key.join(', '),
-      indexes: table.indexes.map(indexText).join(' '),
-      schema: table.validated ? 'checked' : 'unvalidated',
-    }))
+  const rows = stats.tables.filter(({ name }) => !name.startsWith('_')).map(tableCells)
   await shell.out('')
-  const [header = '', ...lines] = tableLines(rows, { width: shell.columns })
-  await shell.out(rows.length === 0 ? 'no tables' : shell.paint.bold(header))
-  for (const line of lines) if (line !== '') await shell.out(line)
+  if (rows.length === 0) await shell.out('no tables')
+  await printTable(shell, rows)
   return EXIT.ok
-}
-
-function indexText(index: {
-  readonly name: string
-  readonly fields: readonly string[]
-  readonly unique: boolean
-  readonly state: string
-}): string {
-  const { name, fields, unique, state } = index
-  const notes = [unique ? 'unique' : '', state === 'ready' ? '' : state].filter(Boolean)
-  return `${name}(${fields.join(',')})${notes.length === 0 ? '' : `[${notes.join(' ')}]`}`
 }

@@ -12,10 +12,9 @@
  *   json      the wire form (core/wire.ts)
  */
 import { unreachable } from '../../core/assert.ts'
+import { formatBase64, parseBase64 } from '../../core/base64.ts'
 import type { Value } from '../../core/wire.ts'
 import {
-  formatBase64,
-  parseBase64,
   parseIsoDate,
   parseWire,
   stringifyWire,

@@ -15,6 +15,8 @@ import type { Session } from '../session.ts'
 import { cutBatches, firstGap, halves, type Batch } from './cut-batches.ts'
 import { RejectsFile } from './rejects-file.ts'
 
+export const GO_ON = 'run the same command again to go on'
+
 export interface ImportRequest {
   readonly importId: string
   readonly table: string
@@ -64,7 +66,7 @@ export async function runImport(session: Session, request: ImportRequest): Promi
   } finally {
     rejects.close()
   }
-  if (request.signal.aborted) throw new Interrupted('run the same command again to go on')
+  if (request.signal.aborted) throw new Interrupted(GO_ON)
   const { rows, rejected, finished } = await session.call('importFinish', { importId, file, table })
   const skipped = state.batches.reduce((sum, batch) => sum + batch.rows + batch.rejected.length, 0)
   return { imported: rows, rejected, skipped, alreadyDone: false, finished }

@@ -3,18 +3,22 @@ import type { Context, Hono, MiddlewareHandler } from 'hono'
 import type { Env } from '../../core/env.ts'
 import type { AnyDatabase } from '../any-rows.ts'
 import type { Operations } from '../operations.ts'
+import type { Scope } from '../scopes.ts'
+import type { HttpMetrics } from './http-metrics.ts'
 import type { HttpLimits } from './limits.ts'
 
-/** What a token may do: see rows, change rows, or change tables, tokens and the server. */
-export type Scope = 'read' | 'write' | 'operate'
+export type { Scope } from '../scopes.ts'
 
 export interface HttpParts {
   readonly db: AnyDatabase
   readonly env: Env
   readonly operations: Operations
   readonly limits: HttpLimits
+  readonly metrics: HttpMetrics
   /** Lets a request pass that has the scope; throws `Unauthenticated` or `Forbidden` otherwise. */
   readonly scope: (scope: Scope) => MiddlewareHandler<HttpEnv>
+  /** Called when the token with this id was changed through this handler. */
+  readonly tokenChanged: (id: string) => void
   /** Aborted when the server drains: feeds end, and what comes new is refused. */
   readonly stopping: AbortSignal
 }
@@ -25,8 +29,21 @@ export interface RequestInfo {
   readonly remote?: string | undefined
 }
 
+/** One request's way through the server. */
+export interface Visit extends RequestInfo {
+  /** The pattern of the route that it took; empty when there is none. */
+  route: string
+  /**
+   * Whether its token still has the scope that let it in: throws, or rejects, when it has not. For
+   * answers that do not end. Undefined where no token is needed.
+   */
+  stillMay?: StillMay
+}
+
+export type StillMay = () => Promise<void> | undefined
+
 export interface HttpEnv {
-  Bindings: RequestInfo
+  Bindings: Visit
   Variables: Record<never, never>
 }
 

@@ -2,7 +2,8 @@
 import { strong, unvalidated } from '../../table/schema.ts'
 import { checkEffects, type EffectInput } from '../check/effects.ts'
 import { History } from '../check/history.ts'
-import type { SimClient, Simulation } from '../simulation.ts'
+import type { SimClient } from '../sim-client.ts'
+import type { Simulation } from '../simulation.ts'
 import type { SimulatedNode } from '../world.ts'
 import type { Workload, WorkloadRun } from '../workload.ts'
 

@@ -1,6 +1,7 @@
 /** Operations that are done on a node and recorded in a history at the same time. */
 import type { History, LogPosition } from '../check/history.ts'
-import type { Outcome, SimClient, SimNode } from '../simulation.ts'
+import type { Outcome, SimClient } from '../sim-client.ts'
+import type { SimNode } from '../sim-node.ts'
 import type { SimulatedNode } from '../world.ts'
 
 export interface Answer<Output> {

@@ -6,7 +6,9 @@ import type { Transaction as DatabaseTransaction } from '../../table/database.ts
 import { strong, unvalidated, type TableDefinitions } from '../../table/schema.ts'
 import { isHoldfastError } from '../../core/errors.ts'
 import type { Draw } from '../draw.ts'
-import type { SimClient, SimNode, Simulation } from '../simulation.ts'
+import type { SimClient } from '../sim-client.ts'
+import type { SimNode } from '../sim-node.ts'
+import type { Simulation } from '../simulation.ts'
 import type { AnyDatabase } from '../world.ts'
 import type { Workload, WorkloadRun } from '../workload.ts'
 

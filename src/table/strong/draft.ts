@@ -5,13 +5,7 @@
 import { binaryString, EMPTY, equalBytes, type Bytes } from '../../core/bytes.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { decodeValue, encodeValue } from '../../core/value-codec.ts'
-import {
-  prefixOf,
-  type IndexAdd,
-  type Op,
-  type Read,
-  type Transaction,
-} from '../../log/entry-codec.ts'
+import { prefixOf, type IndexAdd, type Op, type Read, type Transaction } from '../../log/entry.ts'
 import type { Position } from '../../log/log.ts'
 import {
   fitValue,

@@ -11,7 +11,7 @@ import { keyEnd } from '../../core/key-codec.ts'
 import type { IndexDefinition, TableDefinition } from '../../shard/definitions.ts'
 import { INDEX_SPACE, INDEX_VALUE_AT, ROW_SPACE, rowKey, tablePrefix } from '../../shard/layout.ts'
 import { corruptRow, type Row } from '../../shard/row-codec.ts'
-import type { StoreReader } from '../../store/store.ts'
+import type { RangeOptions, StoreReader } from '../../store/store.ts'
 import type { Page, ReadOptions, Rows } from '../handles.ts'
 import { parseToken } from '../token.ts'
 import { behind, byteRange, type LooseBounds } from './bounds.ts'
@@ -47,6 +47,10 @@ export interface Found {
 /** Rows read in one go: large enough to be cheap, small enough not to hold up others. */
 const SLICE_FIRST = 64
 const SLICE_MAX = 512
+/** A slice ends behind the row with which it has so many bytes, whatever its count. */
+const SLICE_BYTES = 1024 * 1024
+/** Keys counted in one go. */
+const COUNT_SLICE = 4_096
 
 export function planWalk(core: TableCore, query: LooseQuery): Walk {
   const definition = core.definition
@@ -88,29 +92,80 @@ export function readSlice(
     })
     return found
   }
-  const keys: { at: Bytes; storeKey: Bytes }[] = []
-  reader.scan(range, (key, value) => {
-    const at = copyBytes(key)
-    const rowBytes = index.unique ? decodeOwner(at, value) : at.subarray(keyEnd(at, INDEX_VALUE_AT))
-    keys.push({ at, storeKey: rowKey(definition.id, rowBytes) })
-  })
-  for (const { at, storeKey } of keys) {
-    const stored = reader.get(storeKey)
-    if (stored === undefined) throw corruptRow(storeKey)
+  for (const { at, storeKey } of indexedKeys(reader, range, definition, index)) {
+    const stored = storedRow(reader, storeKey)
     found.push({ at, storeKey, row: core.decode(definition, storeKey, stored) })
   }
   return found
 }
 
-/** Counts the keys of a walk without reading rows. */
-export function countWalk(reader: StoreReader, walk: Walk): number {
-  const { gte, lt, limit } = walk
-  return limit === Number.POSITIVE_INFINITY
-    ? reader.scan({ gte, lt }, () => undefined)
-    : reader.scan({ gte, lt, limit }, () => undefined)
+/** Entries of an index, with the store keys of the rows that they lead to. */
+function indexedKeys(
+  reader: StoreReader,
+  range: RangeOptions,
+  { id }: TableDefinition,
+  { unique }: IndexDefinition,
+): { readonly at: Bytes; readonly storeKey: Bytes }[] {
+  const keys: { at: Bytes; storeKey: Bytes }[] = []
+  reader.scan(range, (key, value) => {
+    const at = copyBytes(key)
+    const rowBytes = unique ? decodeOwner(at, value) : at.subarray(keyEnd(at, INDEX_VALUE_AT))
+    keys.push({ at, storeKey: rowKey(id, rowBytes) })
+  })
+  return keys
 }
 
-/** Rows of a slice, and where to go on behind it when it was full. */
+function storedRow(reader: StoreReader, storeKey: Bytes): Bytes {
+  const stored = reader.get(storeKey)
+  if (stored === undefined) throw corruptRow(storeKey)
+  return stored
+}
+
+/**
+ * Counts the keys of a walk without reading rows: a few in one step, many in slices of a snapshot,
+ * between which others have a turn. Throws `Cancelled`, `Overloaded`, `SnapshotExpired`.
+ */
+export async function countWalk(
+  core: TableCore,
+  snapshots: Snapshots,
+  walk: Walk,
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  const few = countSlice(core.node.store, walk, walk.gte, walk.limit)
+  if (few.last === undefined) return few.count
+  const held = snapshots.hold()
+  try {
+    let [from, count] = [walk.gte, 0]
+    for (;;) {
+      const slice = countSlice(snapshots.use(held), walk, from, walk.limit - count)
+      count += slice.count
+      if (slice.last === undefined) return count
+      from = successor(slice.last)
+      await core.node.pause()
+      throwIfCancelled(signal)
+    }
+  } finally {
+    snapshots.release(held)
+  }
+}
+
+/** `last`: the key to go on behind; undefined at the end. */
+function countSlice(
+  reader: StoreReader,
+  { lt }: Walk,
+  gte: Bytes,
+  most: number,
+): { readonly count: number; readonly last: Bytes | undefined } {
+  let last: Bytes | undefined
+  let seen = 0
+  const limit = Math.min(most, COUNT_SLICE)
+  const count = reader.scan({ gte, lt, limit }, (key) => {
+    if (++seen === COUNT_SLICE) last = copyBytes(key)
+  })
+  return { count, last: count < most ? last : undefined }
+}
+
+/** Rows of a slice, and where to go on behind it when there may be more. */
 interface RowSlice {
   readonly rows: Row[]
   readonly last: Bytes | undefined
@@ -124,26 +179,33 @@ function readRows(
   after: Bytes | undefined,
   count: number,
 ): RowSlice {
-  if (walk.index !== undefined) {
-    const found = readSlice(core, reader, walk, after, count)
-    return {
-      rows: found.map(({ row }) => row),
-      last: found.length < count ? undefined : found.at(-1)?.at,
-    }
-  }
-  const { definition, reverse } = walk
+  const { definition, index, reverse } = walk
   const rows: Row[] = []
-  let last: Bytes | undefined
+  let [last, bytes]: [Bytes | undefined, number] = [undefined, 0]
   const range = {
     gte: after === undefined || reverse ? walk.gte : successor(after),
     lt: after !== undefined && reverse ? after : walk.lt,
     reverse,
     limit: count,
   }
+  if (index !== undefined) {
+    const keys = indexedKeys(reader, range, definition, index)
+    for (const { at, storeKey } of keys) {
+      const stored = storedRow(reader, storeKey)
+      bytes += stored.length
+      rows.push(core.decode(definition, storeKey, stored))
+      if (rows.length < count && bytes < SLICE_BYTES) continue
+      return { rows, last: at }
+    }
+    return { rows, last }
+  }
   reader.scan(range, (key, value) => {
-    // The key is borrowed too: it is copied only where the next slice begins behind it.
-    if (rows.length + 1 === count) last = copyBytes(key)
+    bytes += value.length
     rows.push(core.decode(definition, key, value))
+    if (rows.length < count && bytes < SLICE_BYTES) return true
+    // The key is borrowed too: it is copied only where the next slice begins behind it.
+    last = copyBytes(key)
+    return false
   })
   return { rows, last }
 }
@@ -226,10 +288,12 @@ export class StrongRows implements Rows<Row> {
     const core = this.#core
     const walk = planWalk(core, this.#query)
     if (walk.limit <= SLICE_MAX) {
-      // One slice is read in one step, on one state: it needs no snapshot.
-      const { rows } = readRows(core, core.node.store, walk, undefined, walk.limit)
-      if (rows.length > 0) yield rows
-      return
+      // One slice is read in one step, on one state: it needs no snapshot. Unless rows are large.
+      const { rows, last } = readRows(core, core.node.store, walk, undefined, walk.limit)
+      if (last === undefined || rows.length >= walk.limit) {
+        if (rows.length > 0) yield rows
+        return
+      }
     }
     const held = this.#snapshots.hold()
     try {
@@ -297,7 +361,7 @@ function parseCursor(
   ) {
     throw new HoldfastError('InvalidCursor', 'this is not a cursor of a query')
   }
-  if (made !== shape || !/^\d+$/.test(done ?? '')) {
+  if (made !== shape || !/^\d{1,15}$/.test(done ?? '')) {
     throw new HoldfastError('InvalidCursor', 'the cursor belongs to another query')
   }
   return { snapshot, after: new Uint8Array(Buffer.from(after, 'hex')), done: Number(done) }

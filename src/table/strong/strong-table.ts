@@ -4,7 +4,7 @@ import type { Key } from '../../core/key-codec.ts'
 import { decodeValue, encodeValue, type Value } from '../../core/value-codec.ts'
 import { HoldfastError } from '../../core/errors.ts'
 import type { Position } from '../../log/log.ts'
-import type { Fate } from '../../shard/proposer.ts'
+import type { Fate } from '../../shard/callers.ts'
 import { modify, type Modification } from '../../shard/modification.ts'
 import type { Row } from '../../shard/row-codec.ts'
 import { storedTotal } from '../../shard/shard-stats.ts'
@@ -17,7 +17,6 @@ import type {
   ReadOptions,
   RowResult,
   Rows,
-  WatchOptions,
   WriteOptions,
   Written,
 } from '../handles.ts'
@@ -37,7 +36,7 @@ import type { Snapshots } from './snapshots.ts'
 import { ownKey, type Prepared, type TableCore } from './table-core.ts'
 import { checkElements, checkModification, needsItsRow } from './transaction.ts'
 import { Updates } from './updates.ts'
-import { watchTable } from './watch.ts'
+import { watchTable, type PacedWatchOptions } from './watch.ts'
 import type { Transactor } from './transactor.ts'
 
 const NO_OPTIONS: WriteOptions = {}
@@ -90,7 +89,7 @@ export class StrongTableHandle {
     const { core } = this
     if (isWhole(query))
       return storedTotal(core.node.store, core.definition.id, core.node.shards).rows
-    return countWalk(core.node.store, planWalk(core, query))
+    return countWalk(core, this.#snapshots, planWalk(core, query), query.signal)
   }
 
   /** @see StrongTable */
@@ -200,7 +199,7 @@ export class StrongTableHandle {
     return bulk(keys, (key) => this.delete(key, options))
   }
 
-  watch(options: WatchOptions = NO_OPTIONS): AsyncIterable<Change<Row, Key>> {
+  watch(options: PacedWatchOptions = NO_OPTIONS): AsyncIterable<Change<Row, Key>> {
     return watchTable(this.core, this.#snapshots, options, this.core.node.loop.flushed)
   }
 

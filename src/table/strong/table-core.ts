@@ -124,7 +124,8 @@ export class TableCore {
   validate(input: unknown): Row {
     const { schema } = this.code
     let row = input
-    if (schema !== undefined) {
+    // Schemas are made for objects: what is none may make them throw.
+    if (schema !== undefined && typeof input === 'object' && input !== null) {
       const result = schema['~standard'].validate(input)
       if (result instanceof Promise) {
         throw new HoldfastError(

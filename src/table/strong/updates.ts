@@ -11,11 +11,12 @@ import { binaryString, equalBytes, type Bytes } from '../../core/bytes.ts'
 import { HoldfastError, isHoldfastError } from '../../core/errors.ts'
 import { encodeKey, type Key } from '../../core/key-codec.ts'
 import { LIMITS } from '../../core/limits.ts'
+import { onAbort } from '../../core/on-abort.ts'
 import { decodeValue } from '../../core/value-codec.ts'
 import type { Position } from '../../log/log.ts'
 import { keyOfRow, type TableDefinition } from '../../shard/definitions.ts'
 import type { RowRef } from '../../shard/node.ts'
-import type { Fate } from '../../shard/proposer.ts'
+import type { Fate } from '../../shard/callers.ts'
 import type { Row } from '../../shard/row-codec.ts'
 import type { CallOptions, Written } from '../handles.ts'
 import { Draft, hasUnique, putOp, rowBefore, setUnique } from './draft.ts'
@@ -93,7 +94,7 @@ export class Updates {
     const finish = (): boolean => {
       if (caller.done) return false
       caller.done = true
-      signal?.removeEventListener('abort', abort)
+      leave?.()
       return true
     }
     const caller: Caller = {
@@ -112,7 +113,7 @@ export class Updates {
     const abort = (): void => {
       if (signal !== undefined) caller.reject(caller.sent ? aborted(signal) : cancelled(signal))
     }
-    signal?.addEventListener('abort', abort, { once: true })
+    const leave = signal && onAbort(signal, abort)
     return caller
   }
 

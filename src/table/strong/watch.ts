@@ -9,6 +9,7 @@
 import { hex, type Bytes } from '../../core/bytes.ts'
 import { HoldfastError } from '../../core/errors.ts'
 import { decodeKey, type Key } from '../../core/key-codec.ts'
+import { onAbort } from '../../core/on-abort.ts'
 import type { Position } from '../../log/log.ts'
 import { changesAt } from '../../shard/feed.ts'
 import { statePosition } from '../../shard/apply-loop.ts'
@@ -26,10 +27,19 @@ const SLICE = 256
 
 const PLACES: readonly unknown[] = [undefined, 'now', 'start', 'snapshot']
 
+/** What feeds of the HTTP API ask for besides. */
+export interface PacedWatchOptions extends WatchOptions {
+  /**
+   * Called when every change up to `position` has been handed out and taken, and the next is yet to
+   * come. Returning true ends the feed there.
+   */
+  readonly caughtUp?: ((position: Position) => boolean) | undefined
+}
+
 export async function* watchTable(
   core: TableCore,
   snapshots: Snapshots,
-  options: WatchOptions,
+  options: PacedWatchOptions,
   /** The position that `now` means: that of the call, not of the first change asked for. */
   now: Position,
 ): AsyncGenerator<Change<Row, Key>, undefined, undefined> {
@@ -62,6 +72,7 @@ export async function* watchTable(
       // Only when all that was decided is flushed: a drop may still be on its way.
       const settled = loop.flushed === loop.state.position
       if (settled && !loop.state.definitions.has(table)) throw unknownTable(core.name)
+      if (options.caughtUp?.(position - 1) === true) return
       await nextFlush(core, position, options.signal)
     }
     core.node.assertOpen()
@@ -117,7 +128,7 @@ function nextFlush(
   throwIfCancelled(signal)
   return new Promise((resolve, reject) => {
     const abort = (): void => reject(cancelled(signal))
-    signal.addEventListener('abort', abort, { once: true })
-    reached.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+    const leave = onAbort(signal, abort)
+    reached.then(resolve, reject).finally(leave)
   })
 }
