@@ -5,7 +5,8 @@ import { encodeKey, type Key } from '../core/key-codec.ts'
 import type { Value } from '../core/value-codec.ts'
 import type { Database } from '../table/database.ts'
 import { keyOfRow } from '../shard/definitions.ts'
-import type { AnyTable, Query } from '../table/handles.ts'
+import type { AnyTable, Query, ReadOptions } from '../table/handles.ts'
+import type { StrongTableHandle } from '../table/strong/strong-table.ts'
 import type { TableCore } from '../table/strong/table-core.ts'
 
 export type AnyDatabase = Database<Record<never, never>>
@@ -90,4 +91,14 @@ export function roughBytes(value: Value | undefined): number {
   let bytes = 8
   for (const [name, part] of Object.entries(value)) bytes += name.length + roughBytes(part)
   return bytes
+}
+
+/** As `table.get`, but at once where nothing has to be waited for. */
+export function getNow(
+  table: AnyTable,
+  key: Key,
+  options: ReadOptions,
+): AnyRow | undefined | Promise<AnyRow | undefined> {
+  const { getNow: get } = table as unknown as Pick<StrongTableHandle, 'getNow'>
+  return get.call(table, key, options) as ReturnType<typeof getNow>
 }

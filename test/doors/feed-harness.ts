@@ -66,7 +66,7 @@ export async function openDoor(
     db: db as unknown as AnyDatabase,
     env,
     limits: { ...HTTP_LIMITS, feeds: options.feeds ?? HTTP_LIMITS.feeds },
-    scope: () => (_c, next) => next(),
+    scope: () => () => undefined,
     stopping: stop.signal,
   } as Partial<HttpParts> as HttpParts)
   const fetch = async (path: string, init?: RequestInit): Promise<Response> =>

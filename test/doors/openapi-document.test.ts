@@ -78,7 +78,7 @@ function routes(): Set<string> {
     operations: operations(db, systemEnv),
     limits: HTTP_LIMITS,
     metrics: new HttpMetrics(),
-    scope: () => (_c, next) => next(),
+    scope: () => () => undefined,
     tokenChanged: () => undefined,
     stopping: new AbortController().signal,
   }

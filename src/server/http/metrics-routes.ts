@@ -4,6 +4,7 @@ import { METRICS_TYPE, type Metrics } from '../../observe/metrics.ts'
 import type { DatabaseStats } from '../../table/handles.ts'
 import type { AnyDatabase } from '../any-rows.ts'
 import type { HttpApp, HttpParts } from './parts.ts'
+import { scoped } from './route.ts'
 
 /** What is known of the process at one moment. */
 export interface ProcessReading {
@@ -22,9 +23,14 @@ export function metricsRoutes(app: HttpApp, parts: HttpParts, process?: ProcessR
   const { all } = parts.metrics
   databaseMetrics(all, parts.db)
   if (process !== undefined) processMetrics(all, process)
-  app.get('/metrics', parts.scope('read'), () => {
-    return new Response(all.text(), { headers: { 'content-type': METRICS_TYPE } })
-  })
+  app.get(
+    '/metrics',
+    scoped(
+      parts,
+      'read',
+      () => new Response(all.text(), { headers: { 'content-type': METRICS_TYPE } }),
+    ),
+  )
 }
 
 function databaseMetrics(all: Metrics, db: AnyDatabase): void {

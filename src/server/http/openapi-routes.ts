@@ -51,7 +51,7 @@ export function openapiRoutes(app: HttpApp, parts: HttpParts): void {
 
 async function passes(c: HttpContext, guard: ReturnType<HttpParts['scope']>): Promise<boolean> {
   try {
-    await guard(c, () => Promise.resolve())
+    await guard(c)
     return true
   } catch (cause) {
     if (isHoldfastError(cause, 'Unauthenticated', 'Forbidden')) return false

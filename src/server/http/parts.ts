@@ -1,5 +1,5 @@
 /** What every route of the HTTP API is made over. */
-import type { Context, Hono, MiddlewareHandler } from 'hono'
+import type { Context, Hono } from 'hono'
 import type { Env } from '../../core/env.ts'
 import type { AnyDatabase } from '../any-rows.ts'
 import type { Operations } from '../operations.ts'
@@ -16,7 +16,7 @@ export interface HttpParts {
   readonly limits: HttpLimits
   readonly metrics: HttpMetrics
   /** Lets a request pass that has the scope; throws `Unauthenticated` or `Forbidden` otherwise. */
-  readonly scope: (scope: Scope) => MiddlewareHandler<HttpEnv>
+  readonly scope: (scope: Scope) => (c: HttpContext) => Promise<void> | undefined
   /** Called when the token with this id was changed through this handler. */
   readonly tokenChanged: (id: string) => void
   /** Aborted when the server drains: feeds end, and what comes new is refused. */

@@ -4,7 +4,7 @@ import type { Key } from '../../core/key-codec.ts'
 import { keySegment } from '../../core/key-segment.ts'
 import { stringifyWire, type Value } from '../../core/wire.ts'
 import type { Ack, AnyTable, WriteOptions, Written } from '../../table/handles.ts'
-import { isSameKey, keyOf, storedKeyOf, type AnyRow } from '../any-rows.ts'
+import { getNow, isSameKey, keyOf, storedKeyOf, type AnyRow } from '../any-rows.ts'
 import { ackOf, changeIn, changeRow, readChanges, type TransactionTable } from '../changes.ts'
 import { isIn, PRECONDITION_FAILED, checkCondition, type Condition } from '../conditions.ts'
 import { etagOf } from '../digest.ts'
@@ -54,11 +54,22 @@ export function rowRoutes(app: HttpApp, parts: HttpParts): void {
   )
 }
 
-async function getRow(c: HttpContext, parts: HttpParts): Promise<Response> {
+function getRow(c: HttpContext, parts: HttpParts): Response | Promise<Response> {
   const table = tableIn(c, parts)
   const key = keyIn(c)
   noParameters(c)
-  const row = await table.get(key, readOptionsOf(c, parts))
+  const row = getNow(table, key, readOptionsOf(c, parts))
+  if (!(row instanceof Promise)) return foundRow(c, parts, table, key, row)
+  return row.then((found) => foundRow(c, parts, table, key, found))
+}
+
+function foundRow(
+  c: HttpContext,
+  parts: HttpParts,
+  table: AnyTable,
+  key: Key,
+  row: AnyRow | undefined,
+): Response {
   const condition = conditionOf(c)
   if (condition !== undefined) checkCondition(table.name, key, row, { match: condition.match })
   if (row === undefined) {

@@ -23,9 +23,7 @@ export function transactionRoutes(app: HttpApp, parts: HttpParts): void {
       const options = writeOptionsOf(c, parts)
       const request = readTransaction(await bodyOf(c, limits.bodyBytes))
       // The outcome under an idempotency key is stored as well.
-      if (options.idempotencyKey !== undefined || hasWrites(request)) {
-        await mayWrite(c, () => Promise.resolve())
-      }
+      if (options.idempotencyKey !== undefined || hasWrites(request)) await mayWrite(c)
       const answer = await within(c, parts, (signal) =>
         runSteps(db, env, request, { ...options, signal }, stepLimits),
       )

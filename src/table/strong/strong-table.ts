@@ -63,9 +63,14 @@ export class StrongTableHandle {
   }
 
   async get(key: Key, options?: ReadOptions): Promise<Row | undefined> {
+    return this.getNow(key, options)
+  }
+
+  /** As `get`, but at once where nothing has to be waited for. */
+  getNow(key: Key, options?: ReadOptions): Row | undefined | Promise<Row | undefined> {
     const { core } = this
-    if (mayWait(core, options)) await reachLevel(core, options)
-    return core.read(key, core.node.store)
+    if (!mayWait(core, options)) return core.read(key, core.node.store)
+    return reachLevel(core, options).then(() => core.read(key, core.node.store))
   }
 
   async getMany(keys: readonly Key[], options?: ReadOptions): Promise<(Row | undefined)[]> {
