@@ -40,7 +40,15 @@ export function parseJson(text: string): Value {
   }
 }
 
+const DIGITS = /^-?\d+$/
+
 function looksLike(assignment: string, text: string): Value {
+  if (DIGITS.test(text) && !Number.isSafeInteger(Number(text))) {
+    throw new UsageError(
+      `${assignment}: the number is too large to be exact; as text it is :='"${text}"', ` +
+        `as a bigint :='{"$bigint":"${text}"}'`,
+    )
+  }
   const word = Object.hasOwn(WORDS, text) ? WORDS[text] : undefined
   if (word !== undefined) return word
   let value: Value | undefined
@@ -48,12 +56,6 @@ function looksLike(assignment: string, text: string): Value {
     ;[value] = readings(text)
   } catch (error) {
     if (!(error instanceof WireError)) throw error
-  }
-  if (typeof value === 'number' && Number.isInteger(value) && !Number.isSafeInteger(value)) {
-    throw new UsageError(
-      `${assignment}: the number is too large to be exact; as text it is :='"${text}"', ` +
-        `as a bigint :='{"$bigint":"${text}"}'`,
-    )
   }
   return value ?? text
 }

@@ -11,6 +11,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeSync,
 } from 'node:fs'
 import { homedir } from 'node:os'
@@ -91,9 +92,10 @@ export function changeUserConfig(
   }
 }
 
-/** Waits for other commands; one that has left the file behind, killed, does not count for long. */
+/** Waits for other commands; a file that one of them has left behind, killed, is put out of the way. */
 function openAlone(path: string, next: string): number {
-  for (let waitedMs = 0; ; waitedMs += WAIT_MS) {
+  let waitedMs = 0
+  for (let seen = fileAt(next); ; waitedMs += WAIT_MS) {
     try {
       mkdirSync(dirname(path), { recursive: true, mode: OWNER_ALONE_FOLDER })
       return openSync(next, 'wx', OWNER_ALONE)
@@ -102,12 +104,32 @@ function openAlone(path: string, next: string): number {
         (cause as NodeJS.ErrnoException).code === 'EEXIST' && existsSync(dirname(path))
       if (!isTaken) throw invalidConfig(path, 'the file cannot be written', { cause })
     }
-    if (waitedMs >= LEFT_BEHIND_MS) {
-      rmSync(next, { force: true })
+    const now = fileAt(next)
+    if (now !== seen) {
+      seen = now
       waitedMs = 0
-    }
+    } else if (now !== undefined && waitedMs >= LEFT_BEHIND_MS) removeLeft(next, now)
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, WAIT_MS)
   }
+}
+
+/** Which file it is that has the name now. Numbers are used again at once, so its time counts too. */
+function fileAt(path: string): string | undefined {
+  const stat = statSync(path, { bigint: true, throwIfNoEntry: false })
+  return stat === undefined ? undefined : `${stat.ino} ${stat.mtimeNs}`
+}
+
+/** Others may be at it too: one that took the name meanwhile gets it back. */
+function removeLeft(next: string, left: string): void {
+  const aside = `${next}.${process.pid}`
+  try {
+    renameSync(next, aside)
+  } catch {
+    // Somebody else has removed it.
+    return
+  }
+  if (fileAt(aside) === left) rmSync(aside, { force: true })
+  else renameSync(aside, next)
 }
 
 /** The token of a context, from its file when it names one. Throws `InvalidConfig`. */
