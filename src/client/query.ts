@@ -1,25 +1,13 @@
 /** Queries as requests ask for them: parameters of a URL, or members of a step. */
 import { HoldfastError } from '../core/holdfast-error.ts'
-import type { Key } from '../core/key-codec.ts'
 import type { Value } from '../core/wire.ts'
 import type { Page, ReadLevel, ReadOptions, Rows } from '../table/handles.ts'
+import type { LooseQuery } from '../table/strong/query.ts'
 import { checkKey, checkLimit, refused, segmentOf } from './arguments.ts'
 import type { Terms, Transport } from './transport.ts'
 import { newerToken, positionOf } from './session-token.ts'
 
 export type Row = Record<string, Value | undefined>
-
-export interface LooseQuery extends ReadOptions {
-  readonly index?: string | undefined
-  readonly eq?: Key | undefined
-  readonly gt?: Key | undefined
-  readonly gte?: Key | undefined
-  readonly lt?: Key | undefined
-  readonly lte?: Key | undefined
-  readonly prefix?: Key | undefined
-  readonly reverse?: boolean | undefined
-  readonly limit?: number | undefined
-}
 
 const BOUNDS = ['eq', 'gt', 'gte', 'lt', 'lte', 'prefix'] as const
 /** Of a remote cursor, between how many rows its query gave so far and the server's own cursor. */

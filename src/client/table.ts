@@ -27,7 +27,8 @@ import {
 } from './changes.ts'
 import { LOST, untilWon } from './contention.ts'
 import { checkPlace, Feed } from './feed.ts'
-import { queryParameters, readHeaders, RemoteRows, type LooseQuery, type Row } from './query.ts'
+import type { LooseQuery } from '../table/strong/query.ts'
+import { queryParameters, readHeaders, RemoteRows, type Row } from './query.ts'
 import { lostError, type Answer, type Call, type Terms, type Transport } from './transport.ts'
 
 /** What tables of one client share. */

@@ -11,7 +11,7 @@
  */
 import { HoldfastError, isHoldfastError } from '../core/holdfast-error.ts'
 import type { Value } from '../core/wire.ts'
-import { CallPromise } from './call-promise.ts'
+import { CallPromise } from '../core/call-promise.ts'
 import { problemError } from './problem.ts'
 import type { Answer, Terms, Transport } from './transport.ts'
 

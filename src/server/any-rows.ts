@@ -6,6 +6,7 @@ import type { Value } from '../core/value-codec.ts'
 import type { Database } from '../table/database.ts'
 import { keyOfRow } from '../shard/definitions.ts'
 import type { AnyTable, Query, ReadOptions } from '../table/handles.ts'
+import type { LooseQuery } from '../table/strong/query.ts'
 import type { StrongTableHandle } from '../table/strong/strong-table.ts'
 import type { TableCore } from '../table/strong/table-core.ts'
 
@@ -13,17 +14,7 @@ export type AnyDatabase = Database<Record<never, never>>
 export type AnyRow = Readonly<Record<string, Value | undefined>>
 
 /** A query whose types are known at run time alone. */
-export interface ShellQuery {
-  readonly index?: string | undefined
-  readonly eq?: Key | undefined
-  readonly gt?: Key | undefined
-  readonly gte?: Key | undefined
-  readonly lt?: Key | undefined
-  readonly lte?: Key | undefined
-  readonly prefix?: Key | undefined
-  readonly reverse?: boolean | undefined
-  readonly limit?: number | undefined
-}
+export type ShellQuery = Omit<LooseQuery, keyof ReadOptions>
 
 export function rowsOf(
   db: AnyDatabase,

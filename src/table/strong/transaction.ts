@@ -4,6 +4,7 @@
  * the commit as its condition (S4).
  */
 import { binaryString, type Bytes } from '../../core/bytes.ts'
+import { CallPromise } from '../../core/call-promise.ts'
 import { HoldfastError } from '../../core/errors.ts'
 import { encodeKey, type Key } from '../../core/key-codec.ts'
 import { decodeValue, encodeValue, type Value } from '../../core/value-codec.ts'
@@ -21,7 +22,7 @@ export class StrongTransaction {
   readonly draft: Draft
   #closed = false
   /** Calls that were refused, or run for more than a step: see `assertFinished`. */
-  readonly #calls = new Set<Call<unknown>>()
+  readonly #calls = new Set<CallPromise<unknown>>()
 
   constructor(draft: Draft) {
     this.draft = draft
@@ -46,7 +47,7 @@ export class StrongTransaction {
     try {
       return Promise.resolve(run())
     } catch (cause) {
-      const call = new Call<T>((_, reject) => reject(cause))
+      const call = new CallPromise<T>((_, reject) => reject(cause))
       call.refusal = { cause }
       this.#track(call)
       return call
@@ -55,13 +56,13 @@ export class StrongTransaction {
 
   /** A call that takes more than a step. */
   running<T>(result: Promise<T>): Promise<T> {
-    const call = new Call<T>((resolve, reject) => void result.then(resolve, reject))
+    const call = new CallPromise<T>((resolve, reject) => void result.then(resolve, reject))
     this.#track(call)
     return call
   }
 
   /** Nothing that comes behind the function's return is the transaction's any more. */
-  #track(call: Call<unknown>): void {
+  #track(call: CallPromise<unknown>): void {
     if (this.#closed) return
     this.#calls.add(call)
     call.whenSettled(
@@ -202,31 +203,6 @@ export class StrongTransaction {
     }
     this.#write(definition, ref, outcome.row, core.encode(outcome.row))
     return outcome.row
-  }
-}
-
-/** What a transaction's call gives. It knows whether anybody looks at it. */
-class Call<T> extends Promise<T> {
-  /** What is made of it by `then` is an ordinary promise. */
-  static override get [Symbol.species](): PromiseConstructor {
-    return Promise
-  }
-
-  taken = false
-  refusal: { readonly cause: unknown } | undefined
-
-  /** `then`, without taking it: a refusal that nobody takes is told by the transaction. */
-  whenSettled(done: () => void, refused: (cause: unknown) => void): void {
-    void super.then(done, refused)
-  }
-
-  // oxlint-disable-next-line unicorn/no-thenable -- whoever awaits it takes it, and comes this way
-  override then<A = T, B = never>(
-    onValue?: ((value: T) => A | PromiseLike<A>) | null,
-    onCause?: ((cause: unknown) => B | PromiseLike<B>) | null,
-  ): Promise<A | B> {
-    this.taken = true
-    return super.then(onValue, onCause)
   }
 }
 
