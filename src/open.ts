@@ -207,6 +207,7 @@ async function start<T extends TableDefinitions>(
     openLog: openLocalLog,
     dir: claim?.dir,
     openFolder: openBackups,
+    leave: () => socket?.leave(),
     release: () => {
       socket?.close()
       return claim?.release() ?? Promise.resolve()

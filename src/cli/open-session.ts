@@ -2,44 +2,20 @@
  * A command's way to the data: through the process that has the folder open when there is one, else
  * by opening the folder itself. Both have the same handlers (server/operations.ts).
  */
-import { isHoldfastError } from '../core/errors.ts'
-import { connectToHolder, folderHolder, openServed } from '../open.ts'
+import { openServed } from '../open.ts'
 import type { AnyDatabase } from '../server/any-rows.ts'
 import type { CallTypes, Operations, StreamTypes } from '../server/operations.ts'
+import { LastingSession, reachFolder } from './lasting-session.ts'
 import { withNames } from './known-names.ts'
 import type { DatabaseOptions } from '../table/start-database.ts'
 import type { Session } from './session.ts'
 import type { Shell } from './shell.ts'
-import { SocketSession } from './socket-session.ts'
 
 export interface SessionOptions {
   /** Makes the folder when it is missing; without it that is `FolderNotFound`. */
   readonly create?: boolean | undefined
   /** Told of work on tables, where this process does it. */
   readonly onProgress?: DatabaseOptions<Record<never, never>>['onProgress']
-}
-
-/** Holders come and go: it may be gone when we connect, and there when we open. */
-const TRIES = 5
-
-/** @throws HoldfastError as `open` does */
-async function openFolder(
-  dir: string,
-  options: SessionOptions,
-  signal: AbortSignal,
-): Promise<Session> {
-  for (let tries = 1; ; tries++) {
-    const holder = await folderHolder(dir)
-    if (holder !== undefined) {
-      const socket = await connectToHolder(dir, holder).catch(() => undefined)
-      if (socket !== undefined) return new SocketSession(socket, holder, signal)
-    }
-    try {
-      return await openOwn(dir, options, signal)
-    } catch (error) {
-      if (!isHoldfastError(error, 'FolderInUse') || tries >= TRIES) throw error
-    }
-  }
 }
 
 /** Opens the folder in this process. Throws `FolderInUse` when another has it open. */
@@ -57,7 +33,14 @@ export async function openOwn(
  */
 async function openSession(shell: Shell, options: SessionOptions = {}): Promise<Session> {
   const { target, signal } = shell
-  if (target.kind === 'folder') return openFolder(target.dir, options, signal)
+  if (target.kind === 'folder') {
+    const { dir } = target
+    const session = new LastingSession(() =>
+      reachFolder(dir, signal, () => openOwn(dir, options, signal)),
+    )
+    await session.connected()
+    return session
+  }
   const { HttpSession } = await import('./http-session.ts')
   return new HttpSession(target, signal)
 }

@@ -41,6 +41,7 @@ afterEach(async () => {
 
 class Client {
   readonly messages: Message[] = []
+  greeting: Message | undefined
   readonly closed: Promise<void>
   readonly #socket: Socket
   #wake = (): void => undefined
@@ -59,7 +60,9 @@ class Client {
   static async connect(): Promise<Client> {
     const holder = await folderHolder(dir)
     if (holder === undefined) throw new Error('nobody has the folder open')
-    return new Client(await connectToHolder(dir, holder))
+    const client = new Client(await connectToHolder(dir, holder))
+    client.greeting = await client.next()
+    return client
   }
 
   send(message: Message | string): void {
@@ -72,6 +75,10 @@ class Client {
       if (message !== undefined) return message
       await new Promise<void>((resolve) => (this.#wake = resolve))
     }
+  }
+
+  end(): void {
+    this.#socket.end()
   }
 
   destroy(): void {
@@ -137,8 +144,46 @@ it('drops a connection that does not speak the protocol, and serves the others',
   await stranger.closed
   client.send({ id: 1, method: 'count', params: { table: 'items', query: {} } })
   expect(await client.next()).toEqual({ id: 1, ok: 3_000 })
+  client.end()
   await db.close()
   await client.closed
+})
+
+it('answers what it has begun before it closes, and gives back what comes later', async () => {
+  const [client, watcher] = [await Client.connect(), await Client.connect()]
+  watcher.send({ id: 1, method: 'feed', params: { table: 'items', from: 'now' }, credit: 1 })
+  client.send({ id: 1, ...rows, credit: 1 })
+  const first = await client.next()
+  const closed = db.close()
+  expect(await client.next()).toEqual({ id: 0, leaving: true })
+  // The next holder's: nobody may begin it here.
+  client.send({ id: 2, method: 'delete', params: { table: 'items', key: 1 } })
+  expect(await client.next()).toEqual({ id: 2, leaving: true })
+  const late = await Client.connect()
+  expect(late.greeting).toEqual({ id: 0, leaving: true })
+  expect(decodeError((await watcher.next()).error)).toMatchObject({ code: 'Closed' })
+  watcher.end()
+  let count = (first.item as unknown[]).length
+  client.send({ id: 1, credit: 1_000 })
+  for (let message = await client.next(); message.end !== true; message = await client.next()) {
+    count += (message.item as unknown[]).length
+  }
+  expect(count).toBe(3_000)
+  expect(await folderHolder(dir)).toBeDefined()
+  client.end()
+  await Promise.all([closed, late.closed])
+  expect(await folderHolder(dir)).toBeUndefined()
+  db = await openItems(dir)
+  expect(await db.items.get(1)).toBeDefined()
+})
+
+it('does not wait for those who take nothing', async () => {
+  const client = await Client.connect()
+  client.send({ id: 1, ...rows, credit: 1 })
+  await client.next()
+  await db.close()
+  await client.closed
+  expect(client.messages).toEqual([{ id: 0, leaving: true }])
 })
 
 it('carries errors across with all that they say', () => {

@@ -8,8 +8,9 @@ import type { Socket } from 'node:net'
 import type { Env } from '../core/env.ts'
 import { HoldfastError } from '../core/errors.ts'
 import type { Value } from '../core/wire.ts'
-import type { Operations } from './operations.ts'
+import type { Operations, StreamTypes } from './operations.ts'
 import {
+  CONNECTION,
   decodeMessage,
   encodeError,
   encodeMessage,
@@ -17,14 +18,18 @@ import {
   type Message,
 } from './protocol.ts'
 
-/** How long a connection has to take its last replies when the database closes. */
-const CLOSE_MS = 500
+/** How long calls under way have to end when the database closes, and their clients to go. */
+const LEAVE_MS = 2_000
+/** Streams that do not end by themselves. */
+const ENDLESS: ReadonlySet<string> = new Set<keyof StreamTypes>(['feed'])
 
 export class FolderSocket {
   readonly #operations: Operations
   readonly #env: Env
   readonly #connections = new Set<Connection>()
-  #closed = false
+  /** Connections that came while it was leaving: they wait until the folder is free. */
+  readonly #waiting = new Set<Socket>()
+  #leaving = false
 
   constructor(operations: Operations, env: Env) {
     this.#operations = operations
@@ -33,27 +38,41 @@ export class FolderSocket {
 
   /** Takes a connection. It does not keep the process alive. */
   accept(socket: Socket): void {
-    if (this.#closed) {
-      socket.destroy()
+    // Gone before it had its turn: its close is not told again.
+    if (socket.destroyed) return
+    socket.unref()
+    if (this.#leaving) {
+      this.#waiting.add(socket)
+      socket.on('error', () => undefined)
+      socket.once('close', () => this.#waiting.delete(socket))
+      socket.resume()
+      socket.write(encodeMessage({ id: CONNECTION, leaving: true }))
       return
     }
-    socket.unref()
     const connection = new Connection(socket, this.#operations)
     this.#connections.add(connection)
     socket.once('close', () => this.#connections.delete(connection))
   }
 
-  /** Sends what is under way, and lets go of every connection. */
+  /** Begins nothing more; resolves when the calls under way have ended. Undefined: there are none. */
+  leave(): Promise<void> | undefined {
+    this.#leaving = true
+    const all = [...this.#connections]
+    for (const each of all) each.leave()
+    if (all.length === 0) return undefined
+    const late = this.#env.timers.after(LEAVE_MS, () => all.forEach((each) => each.destroy()))
+    return Promise.all(all.map(({ closed }) => closed)).then(late)
+  }
+
+  /** Lets those go who waited for it to leave. */
   close(): void {
-    this.#closed = true
-    for (const connection of this.#connections) connection.end()
-    const late = [...this.#connections]
-    this.#env.timers.after(CLOSE_MS, () => late.forEach((each) => each.destroy()), 'background')
+    for (const socket of this.#waiting) socket.destroy()
   }
 }
 
 /** A call or stream under way. */
 interface Running {
+  readonly isEndless: boolean
   readonly abort: AbortController
   credit: number
   /** Wakes the stream when it has credit again, or is cancelled. */
@@ -65,7 +84,9 @@ class Connection {
   readonly #operations: Operations
   readonly #splitter = new LineSplitter()
   readonly #running = new Map<number, Running>()
+  readonly closed: Promise<void>
   #drained: Promise<void> | undefined
+  #leaving = false
 
   constructor(socket: Socket, operations: Operations) {
     this.#socket = socket
@@ -73,12 +94,23 @@ class Connection {
     socket.on('data', (chunk: Uint8Array) => this.#receive(chunk))
     // The close that follows says all there is to say.
     socket.on('error', () => undefined)
-    socket.once('close', () => this.#cancelAll())
+    this.closed = new Promise((resolve) => {
+      socket.once('close', () => {
+        this.#cancelAll()
+        resolve()
+      })
+    })
+    socket.write(encodeMessage({ id: CONNECTION }))
   }
 
-  end(): void {
-    this.#cancelAll()
-    this.#socket.destroySoon()
+  leave(): void {
+    this.#leaving = true
+    for (const [id, running] of this.#running) {
+      if (!running.isEndless) continue
+      stop(running)
+      void this.#send({ id, error: encodeError(closing()) })
+    }
+    this.#socket.write(encodeMessage({ id: CONNECTION, leaving: true }))
   }
 
   destroy(): void {
@@ -98,11 +130,12 @@ class Connection {
     const { id, method, credit } = message
     const running = this.#running.get(id)
     if (message.cancel === true) {
-      running?.abort.abort()
-      running?.wake()
+      if (running !== undefined) stop(running)
     } else if (running !== undefined) {
       running.credit += credit ?? 0
       running.wake()
+    } else if (method !== undefined && this.#leaving) {
+      void this.#send({ id, leaving: true })
     } else if (method !== undefined) {
       void this.#run(message, method)
     }
@@ -110,6 +143,7 @@ class Connection {
 
   async #run({ id, params, credit }: Message, method: string): Promise<void> {
     const running: Running = {
+      isEndless: ENDLESS.has(method),
       abort: new AbortController(),
       credit: credit ?? 0,
       wake: () => undefined,
@@ -167,11 +201,17 @@ class Connection {
   }
 
   #cancelAll(): void {
-    for (const running of this.#running.values()) {
-      running.abort.abort()
-      running.wake()
-    }
+    for (const running of this.#running.values()) stop(running)
   }
+}
+
+function closing(): HoldfastError {
+  return new HoldfastError('Closed', 'the process that has the folder open closes it')
+}
+
+function stop(running: Running): void {
+  running.abort.abort()
+  running.wake()
 }
 
 function own<T extends object>(methods: T, name: string): T[keyof T] | undefined {

@@ -2,10 +2,14 @@
  * What goes over a folder's socket: one JSON message a line, in the wire form of core/wire.ts.
  *
  *   client                                     holder
+ *                                      ◀─      {id: 0}               it serves this connection
  *   {id, method, params}               ─▶      {id, ok: result}  or  {id, error}
  *   {id, method, params, credit: n}    ─▶      {id, item} up to n times, then {id, end} or {id, error}
  *   {id, credit: n}                    ─▶      n more items of that stream
  *   {id, cancel: true}                 ─▶      the call or stream is given up; nothing more comes
+ *                                      ◀─      {id: 0, leaving}      it closes the database soon
+ *   {id, method, params}               ─▶      {id, leaving}         not begun: for the next holder
+ *   end, when nothing is awaited       ─▶      goes when all have ended, or LEAVE_MS have passed
  *
  * Either side drops the connection at a line that is too long or no message. A client that goes away
  * cancels whatever it had asked for.
@@ -15,6 +19,8 @@ import { fromWire, toWire, type JsonValue, type Value } from '../core/wire.ts'
 
 /** Most bytes of one message: far above a batch of rows, far below what would exhaust memory. */
 const MESSAGE_BYTES_MAX = 64 * 1024 * 1024
+/** The id of what is said of the connection itself. */
+export const CONNECTION = 0
 /** Items of a stream on their way at once. */
 export const STREAM_CREDIT = 4
 
@@ -24,6 +30,7 @@ export interface Message {
   readonly params?: Value
   readonly credit?: number
   readonly cancel?: boolean
+  readonly leaving?: boolean
   readonly ok?: Value
   readonly item?: Value
   readonly end?: boolean

@@ -78,6 +78,8 @@ export async function claimFolder(dir: string, options: ClaimOptions): Promise<C
     await claim(dir, { pid: options.pid, socket })
   } catch (cause) {
     server.close()
+    // Who took the claim for good meanwhile, and waits to be served, looks again.
+    handOver((connection) => connection.destroy())
     unlinkQuietly(join(dir, socket))
     throw cause
   }

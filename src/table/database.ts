@@ -142,6 +142,8 @@ export interface DatabaseParts {
   readonly onProblem?: ((problem: BackgroundProblem) => void) | undefined
   /** Opens a folder for backups; undefined where there are no folders. */
   readonly openFolder?: ((dir: string) => Promise<BackupFolder>) | undefined
+  /** Called before the node closes: resolves when those served elsewhere have had their answers. */
+  readonly leave?: (() => Promise<void> | undefined) | undefined
   /** Called once the node is closed. */
   readonly release: () => Promise<void>
 }
@@ -402,6 +404,9 @@ class DatabaseHandle {
 
   /** The folder is let go of last: whoever opens it next finds nobody at work in it. */
   async #close(): Promise<void> {
+    // Where nobody is served, calls after this one find it closed at once.
+    const left = this.#parts.leave?.()
+    if (left !== undefined) await left
     this.#expiry.stop()
     this.#snapshots.close()
     await this.#node.close()

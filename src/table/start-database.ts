@@ -34,6 +34,8 @@ export interface Adapters {
   readonly dir: string | undefined
   /** Opens a folder for backups; undefined where there are no folders. */
   readonly openFolder?: ((dir: string) => Promise<BackupFolder>) | undefined
+  /** Called before the node closes: resolves when those served elsewhere have had their answers. */
+  readonly leave?: (() => Promise<void> | undefined) | undefined
   /** Called once the node is closed. */
   readonly release: () => Promise<void>
 }
@@ -55,7 +57,7 @@ export async function startDatabase<T extends TableDefinitions>(
   options: DatabaseOptions<T>,
   adapters: Adapters,
 ): Promise<Started<T>> {
-  const { env, store, openLog, dir, openFolder, release } = adapters
+  const { env, store, openLog, dir, openFolder, leave, release } = adapters
   const { shards, retention, onProgress, onProblem } = options
   let node: Node | undefined
   try {
@@ -68,7 +70,7 @@ export async function startDatabase<T extends TableDefinitions>(
       )
     }
     const db = await openDatabase<T>(
-      { node, dir, onProgress, onProblem, openFolder, release },
+      { node, dir, onProgress, onProblem, openFolder, leave, release },
       (options.tables ?? {}) as T,
     )
     return { db, node }

@@ -139,7 +139,7 @@ describe.each(doors)('over $name', ({ open }) => {
 
   it('scans in the order of the key, and queries with the same readings', async () => {
     await run('tables', 'create', 'log', '--key', 'at')
-    await Promise.all(['1', '2', '10'].map((at) => run('put', 'log', `at=${at}`, `text=t${at}`)))
+    for (const at of ['1', '2', '10']) await run('put', 'log', `at=${at}`, `text=t${at}`)
     const all = await run('scan', 'log')
     expect(all.stdout).toBe('at  text\n 1  t1\n 2  t2\n10  t10\n')
     const some = await run('scan', 'log', '--reverse', '--limit', '2', '--json', '--fields', 'at')
@@ -152,6 +152,17 @@ describe.each(doors)('over $name', ({ open }) => {
     expect((await run('query', 'log', '--gte', '2', '--count')).stdout).toBe('2\n')
     const groups = await run('query', 'log', '--group', 'text', '--limit', '1', '--json')
     expect(jsonLines(groups.stdout)).toEqual([{ text: 't1', rows: 1 }])
+  })
+
+  it('does what commands ask that run at once, each exactly once', async () => {
+    await run('tables', 'create', 'crowd', '--key', 'id')
+    const ids = Array.from({ length: 8 }, (_, id) => `${id}`)
+    const done = await Promise.all(ids.map((id) => run('insert', 'crowd', `id=${id}`)))
+    expect(done.map(({ code, signal, stderr }) => ({ code, signal, stderr }))).toEqual(
+      ids.map(() => ({ code: 0, signal: null, stderr: '' })),
+    )
+    const seen = await Promise.all(ids.map(() => run('scan', 'crowd', '--json')))
+    for (const { stdout } of seen) expect(jsonLines(stdout)).toHaveLength(ids.length)
   })
 
   it('watches from the start, from the rows there are, and after a token', async () => {

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest'
 import type { Session } from '../../src/cli/session.ts'
 import { SocketSession } from '../../src/cli/socket-session.ts'
 import { open, strong } from '../../src/index.ts'
-import { connectToHolder, folderHolder } from '../../src/open.ts'
+import { folderHolder } from '../../src/open.ts'
 
 const openDatabase = (dir: string) =>
   open({
@@ -24,8 +24,9 @@ beforeEach(async () => {
   db = await openDatabase(dir)
   const holder = await folderHolder(dir)
   if (holder === undefined) throw new Error('nobody has the folder open')
-  const socket = await connectToHolder(dir, holder)
-  session = new SocketSession(socket, holder, new AbortController().signal)
+  const connected = await SocketSession.connect(dir, holder, new AbortController().signal)
+  if (connected === undefined) throw new Error('nobody serves the folder')
+  session = connected
 })
 afterEach(async () => {
   await session.close()

@@ -125,6 +125,7 @@ describe('what is read', () => {
       `2 ${write} <unfinished ...>`,
       `1 fdatasync(${fd(3, '/db/a')} <unfinished ...>`,
       `2 <... ??? resumed>) = ?`,
+      `3 ???()                             = ?`,
       `1 +++ killed by SIGKILL +++`,
     )
     expect(events.slice(1)).toEqual([

@@ -66,6 +66,8 @@ class TraceParser {
     if (!Number.isInteger(tid)) throw new TraceError(`line ${at} has no thread id: ${clip(line)}`)
     if (text.startsWith('---')) return
     if (text.startsWith('+++')) return this.#abandon(tid)
+    // The thread ended before strace could read what it was about to call.
+    if (text.startsWith('???(')) return this.#abandon(tid)
     if (text.endsWith(UNFINISHED)) {
       const tick = this.#ticks.push(undefined) - 1
       this.#pending.set(tid, { text: text.slice(0, -UNFINISHED.length), start: at, tick })

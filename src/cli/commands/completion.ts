@@ -1,6 +1,6 @@
 /** `holdfast completion`: a script for a shell; and `__complete`, which such a script asks. */
 import type { Command } from 'commander'
-import { connectToHolder, folderHolder, openStoreToRead, systemEnv } from '../../open.ts'
+import { folderHolder, openStoreToRead, systemEnv } from '../../open.ts'
 import { bashScript } from '../completion/bash.ts'
 import { commandModel, type CommandModel } from '../completion/command-model.ts'
 import { complete, placeOf } from '../completion/complete.ts'
@@ -76,9 +76,8 @@ async function withNames<T>(
 ): Promise<T> {
   if (target.kind === 'url') return work(sessionNames(new HttpSession(target, signal)))
   const holder = await folderHolder(target.dir)
-  if (holder !== undefined) {
-    const socket = await connectToHolder(target.dir, holder)
-    const session = new SocketSession(socket, holder, signal)
+  const session = holder && (await SocketSession.connect(target.dir, holder, signal))
+  if (session !== undefined) {
     try {
       return await work(sessionNames(session))
     } finally {
