@@ -1,9 +1,10 @@
 /** The database handle: tables by name, transactions, feeds, definitions, statistics. */
-import { hex } from '../core/bytes.ts'
+import { hex, type Bytes } from '../core/bytes.ts'
 import { HoldfastError } from '../core/errors.ts'
 import type { Key } from '../core/key-codec.ts'
 import type { Value } from '../core/value-codec.ts'
 import { edgeEntry } from '../log/entry-store.ts'
+import type { Position } from '../log/log.ts'
 import {
   backupStore,
   type BackupFolder,
@@ -177,6 +178,12 @@ export async function openDatabase<T extends TableDefinitions>(
 class DatabaseHandle {
   readonly dir: string | undefined
   readonly #parts: DatabaseParts
+  /** The token that was made last: mostly the next one too. */
+  #lastToken: { identity: Bytes | undefined; position: Position; text: string } = {
+    identity: undefined,
+    position: 0,
+    text: '',
+  }
   readonly #node: Node
   readonly #handles = new Map<string, StrongTableHandle>()
   /** Every name that had a handle, dropped tables' too. */
@@ -205,8 +212,14 @@ class DatabaseHandle {
   }
 
   get token(): string {
+    const { identity } = this.#node.loop.state
     // What was read here may be newer than what was reported.
-    return formatToken(this.identity, this.#node.loop.visible())
+    const position = this.#node.loop.visible()
+    const last = this.#lastToken
+    if (last.position === position && last.identity === identity) return last.text
+    const text = formatToken(hex(identity), position)
+    this.#lastToken = { identity, position, text }
+    return text
   }
 
   static async open(parts: DatabaseParts, definitions: TableDefinitions): Promise<DatabaseHandle> {

@@ -3,11 +3,11 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
+import { SocketSession } from '../../src/cli/socket-session.ts'
 import { parseWire, stringifyWire } from '../../src/core/wire.ts'
 import { open, strong, type Database } from '../../src/index.ts'
-import { connectToHolder, folderHolder, systemEnv } from '../../src/open.ts'
+import { folderHolder, systemEnv } from '../../src/open.ts'
 import { createHandlerOver, type HttpHandler } from '../../src/server/http/handler.ts'
-import { decodeMessage, encodeMessage, LineSplitter } from '../../src/server/protocol.ts'
 import { tokenCalls, type NewToken } from '../../src/server/token-operations.ts'
 import { serve } from '../../src/server.ts'
 import { until } from './raw-http.ts'
@@ -135,16 +135,9 @@ it('stops a token that another process revoked through the socket of the folder'
   expect(await get(token)).toBe(200)
   const holder = await folderHolder(dir)
   if (holder === undefined) throw new Error('nobody has the folder open')
-  const socket = await connectToHolder(dir, holder)
-  const splitter = new LineSplitter()
-  const answered = new Promise<unknown>((resolve) =>
-    socket.on('data', (chunk: Uint8Array) => {
-      for (const line of splitter.push(chunk)) resolve(decodeMessage(line))
-    }),
-  )
-  socket.write(encodeMessage({ id: 1, method: 'tokenRevoke', params: { id } }))
-  expect(await answered).toMatchObject({ id: 1, ok: null })
-  socket.destroy()
+  const session = await SocketSession.connect(dir, holder, new AbortController().signal)
+  expect(await session?.call('tokenRevoke', { id })).toBeNull()
+  await session?.close()
   await until(async () => (await get(token)) === 401)
 })
 

@@ -3,14 +3,15 @@
  * client that sends too slowly, too much or nothing that makes sense, nor one that does not read its
  * answers, holds more than its own connection, and that for a stated time.
  */
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { HoldfastError } from '../../core/errors.ts'
 import { stringifyWire } from '../../core/wire.ts'
 import type { HttpMetrics, RefusalReason } from './http-metrics.ts'
+import { readIncoming } from './incoming-body.ts'
 import type { ConnectionLimits } from './limits.ts'
-import type { RequestInfo } from './parts.ts'
+import type { HeaderReader, RequestInfo } from './parts.ts'
 import { PROBLEM_TYPE, problemOf, statusOf } from './problem.ts'
 
 /** What node:http says of requests that it cannot make sense of. */
@@ -28,13 +29,27 @@ const GONE: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'ECONNABORTED'
 
 interface Connection {
   readonly socket: Socket
-  readonly info: RequestInfo
+  readonly remote: string | undefined
   /** Answers that are not ended yet, in the order of their requests. */
   readonly underWay: Set<ServerResponse>
   /** Whether a request came yet: until then the time for its head is the limit. */
   hasAsked: boolean
   /** What came last was no request: it ends with the answers to those before. */
   isBroken: boolean
+}
+
+/** The headers as node:http has them. */
+class IncomingHeaders implements HeaderReader {
+  readonly #headers: IncomingHttpHeaders
+
+  constructor(headers: IncomingHttpHeaders) {
+    this.#headers = headers
+  }
+
+  get(name: string): string | null {
+    const value = this.#headers[name]
+    return value === undefined || typeof value === 'string' ? (value ?? null) : value.join(', ')
+  }
 }
 
 export class Connections {
@@ -85,14 +100,19 @@ export class Connections {
   /** Takes what requests come over: the connection, or what is inside its TLS. */
   #take(socket: Socket): void {
     this.#handshaking.delete(otherEnd(socket))
-    const info = { remote: socket.remoteAddress }
-    this.#open.set(socket, { socket, info, underWay: new Set(), hasAsked: false, isBroken: false })
+    const remote = socket.remoteAddress
+    const underWay = new Set<ServerResponse>()
+    this.#open.set(socket, { socket, remote, underWay, hasAsked: false, isBroken: false })
     socket.once('close', () => this.#open.delete(socket))
   }
 
-  /** What is known of whoever sends over `socket`. */
-  infoOf(socket: Duplex | undefined): RequestInfo | undefined {
-    return socket === undefined ? undefined : this.#open.get(socket)?.info
+  /** What is known of a request beside itself. */
+  infoOf(incoming: IncomingMessage): RequestInfo {
+    return {
+      remote: this.#open.get(incoming.socket)?.remote,
+      headers: new IncomingHeaders(incoming.headers),
+      readBody: (length) => readIncoming(incoming, length),
+    }
   }
 
   /** Counts a request. False: it was one too many, and is answered. */
@@ -105,7 +125,7 @@ export class Connections {
     const { underWay, socket } = connection
     underWay.add(outgoing)
     connection.hasAsked = true
-    outgoing.once('close', () => {
+    outgoing.on('close', () => {
       underWay.delete(outgoing)
       // The head of an answer that was under way may have promised to keep the connection.
       if (this.#draining && underWay.size === 0) socket.destroySoon()

@@ -2,14 +2,15 @@
 import type { Condition, Tags } from '../conditions.ts'
 import { invalid } from '../members.ts'
 import type { HttpContext } from './parts.ts'
+import { headerOf } from './request.ts'
 
 /** One tag of a list, with what separates it from the one before. */
 const TAG = /(?:^|,)[\t ,]*(W\/)?("[\u0021\u0023-\u007e\u0080-\u00ff]*")[\t ]*/y
 
 /** What the request asks of the row; undefined when it asks nothing. */
 export function conditionOf(c: HttpContext): Condition | undefined {
-  const match = c.req.header('if-match')
-  const noneMatch = c.req.header('if-none-match')
+  const match = headerOf(c, 'if-match')
+  const noneMatch = headerOf(c, 'if-none-match')
   if (match === undefined && noneMatch === undefined) return undefined
   return {
     // A weak tag says nothing about every byte, so it matches no row (strong comparison).

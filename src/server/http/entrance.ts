@@ -2,7 +2,7 @@
 import { HoldfastError } from '../../core/errors.ts'
 import type { Guard } from './guard.ts'
 import type { RefusalReason } from './http-metrics.ts'
-import type { HttpApp, HttpContext, HttpParts, RequestInfo, Visit } from './parts.ts'
+import type { HeaderReader, HttpApp, HttpContext, HttpParts, RequestInfo, Visit } from './parts.ts'
 import { asError, problemResponse } from './problem.ts'
 import { rawPath } from './request.ts'
 
@@ -45,7 +45,8 @@ export class Entrance {
     const { env, metrics } = this.#parts
     const startMs = env.clock.monotonicMs()
     metrics.underWay.set(++this.#underWay)
-    const visit: Visit = { remote: info?.remote, route: '' }
+    const headers = info?.headers ?? request.headers
+    const visit: Visit = { remote: info?.remote, readBody: info?.readBody, headers, route: '' }
     const leave = (answer: Response): Response => {
       metrics.underWay.set(--this.#underWay)
       this.#guard.share(request, answer)
@@ -54,7 +55,7 @@ export class Entrance {
       return answer
     }
     try {
-      const answer = this.#refusal(request) ?? this.#app.fetch(request, visit)
+      const answer = this.#refusal(request, headers) ?? this.#app.fetch(request, visit)
       if (!(answer instanceof Promise)) return leave(answer)
       return answer.then(leave, (cause: unknown) => leave(broken(cause)))
     } catch (cause) {
@@ -62,9 +63,9 @@ export class Entrance {
     }
   }
 
-  #refusal(request: Request): Response | undefined {
+  #refusal(request: Request, headers: HeaderReader): Response | undefined {
     const { limits, stopping } = this.#parts
-    const forbidden = this.#guard.refusal(request)
+    const forbidden = this.#guard.refusal(request, headers)
     if (forbidden !== undefined) return this.#refuse('host_or_origin', forbidden)
     const isFull = this.#underWay > limits.requests
     if ((isFull || stopping.aborted) && !PROBES.has(rawPath(request))) {

@@ -3,7 +3,7 @@ import type { WatchOptions } from '../../table/handles.ts'
 import type { Feed } from './feed.ts'
 import { Feeds } from './feeds.ts'
 import type { HttpApp, HttpContext, HttpParts } from './parts.ts'
-import { invalid, onlyOf, parametersOf, tableIn } from './request.ts'
+import { headerOf, invalid, onlyOf, parametersOf, tableIn } from './request.ts'
 import { scoped } from './route.ts'
 import { EVENT_STREAM, retryLine } from './sse.ts'
 
@@ -48,7 +48,7 @@ function startOf(c: HttpContext): WatchOptions {
   const from = PLACES.find((known) => known === place)
   if (from === undefined) throw invalid(`from is now, start or snapshot, not ${place}`)
   // Browsers send it empty when they have none.
-  const last = c.req.header('last-event-id')
+  const last = headerOf(c, 'last-event-id')
   const after = last === undefined || last === '' ? token : last
   return after === undefined ? { from } : { after }
 }

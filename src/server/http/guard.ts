@@ -7,6 +7,7 @@ import { HoldfastError } from '../../core/errors.ts'
 import { invalid } from '../members.ts'
 import type { Access, AccessOptions } from './access.ts'
 import { originOf } from './access.ts'
+import type { HeaderReader } from './parts.ts'
 
 /** A name or an address, with a port or without. Several Host headers arrive as one with a comma. */
 const HOST = /^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d{1,5})?$/i
@@ -39,8 +40,7 @@ export class Guard {
   }
 
   /** Why the request is refused, if it is. */
-  refusal(request: Request): HoldfastError | undefined {
-    const { headers } = request
+  refusal(request: Request, headers: HeaderReader): HoldfastError | undefined {
     const host = headers.get('host') ?? new URL(request.url).host
     if (host !== this.#passed) {
       if (!HOST.test(host)) return invalid(`the Host header is no host: ${shown(host)}`)
@@ -55,7 +55,7 @@ export class Guard {
       return forbidden(`web pages of ${shown(origin)} may not use this server`, 'origin')
     }
     const site = headers.get('sec-fetch-site')
-    if (site === null || site === 'same-origin' || site === 'none' || isVisit(request)) {
+    if (site === null || site === 'same-origin' || site === 'none' || isVisit(request, headers)) {
       return undefined
     }
     return forbidden('web pages of other origins may not use this server', 'origin')
@@ -97,7 +97,7 @@ export class Guard {
 }
 
 /** Somebody follows a link to a page here: the page with the link sees nothing of the answer. */
-function isVisit({ method, headers }: Request): boolean {
+function isVisit({ method }: Request, headers: HeaderReader): boolean {
   return (
     method === 'GET' &&
     headers.get('sec-fetch-mode') === 'navigate' &&

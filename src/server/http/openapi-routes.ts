@@ -9,7 +9,7 @@ import { conditionOf } from './entity-tags.ts'
 import { openapiDocument, type DescribedTable } from './openapi.ts'
 import type { Json } from './openapi-schemas.ts'
 import type { HttpApp, HttpContext, HttpParts } from './parts.ts'
-import { noParameters } from './request.ts'
+import { headerOf, noParameters } from './request.ts'
 import { scoped } from './route.ts'
 import { tablesShown } from './table-routes.ts'
 
@@ -35,7 +35,7 @@ export function openapiRoutes(app: HttpApp, parts: HttpParts): void {
     const tables = isReader ? tablesOf(parts) : []
     const made = (isReader ? documents : bare).of(tables)
     const { origin } = new URL(c.req.url)
-    const withToken = c.req.header('authorization') !== undefined
+    const withToken = headerOf(c, 'authorization') !== undefined
     return new Response(pageOf(made, tables, origin, withToken), {
       headers: {
         'content-type': 'text/html; charset=utf-8',

@@ -27,10 +27,21 @@ export interface HttpParts {
 export interface RequestInfo {
   /** The address that the connection comes from; undefined where the runtime does not say. */
   readonly remote?: string | undefined
+  /** The request's headers, where the runtime has a shorter way to them than the request. */
+  readonly headers?: HeaderReader | undefined
+  /** The same for a body whose length, in bytes, was announced: that many at the most. */
+  readonly readBody?: ((length: number) => Promise<Uint8Array>) | undefined
+}
+
+/** What is read of headers: a `Headers` is one. */
+export interface HeaderReader {
+  /** The values of all fields of this name, in lower case, joined by commas; or null. */
+  get(name: string): string | null
 }
 
 /** One request's way through the server. */
 export interface Visit extends RequestInfo {
+  readonly headers: HeaderReader
   /** The pattern of the route that it took; empty when there is none. */
   route: string
   /**

@@ -15,6 +15,11 @@ const SLASH = '/'
 const WHOLE_NUMBER = /^\d{1,9}$/
 const PERCENT = '%'
 
+/** The values of a header, named in lower case; undefined where there is none. */
+export function headerOf(c: HttpContext, name: string): string | undefined {
+  return c.env.headers.get(name) ?? undefined
+}
+
 /** The path as it was sent: whoever reads a part of it decodes it, once. */
 export function rawPath(request: Request): string {
   const { url } = request
@@ -128,23 +133,23 @@ export function numberOf(
 
 /** Read level, token and deadline. */
 export function readOptionsOf(c: HttpContext, parts: HttpParts): ReadOptions {
-  const level = c.req.header('holdfast-read-level')
+  const level = headerOf(c, 'holdfast-read-level')
   return {
     level: level === undefined ? undefined : levelOf(level),
-    after: c.req.header('holdfast-after'),
+    after: headerOf(c, 'holdfast-after'),
     deadlineMs: deadlineOf(c, parts),
   }
 }
 
 export function writeOptionsOf(c: HttpContext, parts: HttpParts): WriteOptions {
   return {
-    idempotencyKey: c.req.header('idempotency-key'),
+    idempotencyKey: headerOf(c, 'idempotency-key'),
     deadlineMs: deadlineOf(c, parts),
   }
 }
 
 function deadlineOf(c: HttpContext, parts: HttpParts): number | undefined {
-  const given = c.req.header('holdfast-deadline-ms')
+  const given = headerOf(c, 'holdfast-deadline-ms')
   if (given === undefined) return undefined
   if (!WHOLE_NUMBER.test(given) || Number(given) === 0) {
     throw invalid('Holdfast-Deadline-Ms is a whole number of milliseconds above 0')
@@ -208,18 +213,20 @@ const JSON_BODY = /^application\/(?:[\w.+-]+\+)?json\b/i
 const UTF8 = new TextDecoder('utf-8', { fatal: true })
 
 async function textOf(c: HttpContext, limitBytes: number): Promise<string> {
-  const type = c.req.header('content-type')
+  const type = headerOf(c, 'content-type')
   if (type !== undefined && !JSON_BODY.test(type)) {
     throw invalid(`the body is ${type}; send application/json`, 415)
   }
-  const coding = c.req.header('content-encoding') ?? 'identity'
+  const coding = headerOf(c, 'content-encoding') ?? 'identity'
   if (coding.toLowerCase() !== 'identity') {
     throw invalid(`the body is coded as ${coding}; send it as it is`, 415)
   }
-  const announced = c.req.header('content-length')
+  const announced = headerOf(c, 'content-length')
   if (announced !== undefined && Number(announced) > limitBytes) throw bodyTooLarge(limitBytes)
   // Runtimes hold a body to its announced length; one without is counted as it comes.
-  const bytes = await (announced === undefined ? counted(c.req.raw, limitBytes) : whole(c.req.raw))
+  const bytes = await (announced === undefined
+    ? counted(c.req.raw, limitBytes)
+    : whole(c, Number(announced)))
   if (bytes.byteLength > limitBytes) throw bodyTooLarge(limitBytes)
   try {
     return UTF8.decode(bytes)
@@ -248,8 +255,9 @@ function refuseLongIntegers(text: string): void {
   }
 }
 
-function whole(request: Request): Promise<ArrayBuffer> {
-  return request.arrayBuffer().catch(broken)
+function whole({ env, req }: HttpContext, length: number): Promise<ArrayBuffer | Uint8Array> {
+  const { readBody } = env
+  return (readBody === undefined ? req.raw.arrayBuffer() : readBody(length)).catch(broken)
 }
 
 async function counted({ body }: Request, limitBytes: number): Promise<Uint8Array> {

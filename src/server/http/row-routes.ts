@@ -12,6 +12,7 @@ import { ackAnswer, emptyAnswer, readAnswer } from './answer.ts'
 import { conditionOf } from './entity-tags.ts'
 import type { HttpApp, HttpContext, HttpParts } from './parts.ts'
 import {
+  headerOf,
   bodyOf,
   invalid,
   keyIn,
@@ -208,7 +209,7 @@ function noCondition(c: HttpContext): void {
 
 /** Whether the rows that were stored are to be in the answer (RFC 7240). */
 export function prefersRow(c: HttpContext): boolean {
-  return REPRESENTATION.test(c.req.header('prefer') ?? '')
+  return REPRESENTATION.test(headerOf(c, 'prefer') ?? '')
 }
 
 function rowAnswer(

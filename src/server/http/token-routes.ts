@@ -4,7 +4,7 @@ import { invalid, listOf, membersOf, textOf } from '../members.ts'
 import type { Scope } from '../scopes.ts'
 import { tokenCalls } from '../token-operations.ts'
 import type { HttpApp, HttpParts } from './parts.ts'
-import { bodyOf, noParameters, pathPart } from './request.ts'
+import { headerOf, bodyOf, noParameters, pathPart } from './request.ts'
 import { scoped } from './route.ts'
 
 const JSON_TYPE = 'application/json'
@@ -43,7 +43,7 @@ export function tokenRoutes(app: HttpApp, parts: HttpParts): void {
     '/v1/tokens/:id/rotate',
     scoped(parts, 'operate', async (c) => {
       noParameters(c)
-      const hasBody = c.req.raw.body !== null && c.req.header('content-length') !== '0'
+      const hasBody = c.req.raw.body !== null && headerOf(c, 'content-length') !== '0'
       const body = hasBody
         ? membersOf('the body', await bodyOf(c, limits.bodyBytes), ['graceMs'])
         : {}

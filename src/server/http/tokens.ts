@@ -103,7 +103,7 @@ export class Tokens {
 export function scopeOf(access: Access, tokens: Tokens): HttpParts['scope'] {
   if (access !== 'tokens') return () => () => undefined
   return (scope) => (c) => {
-    const authorization = c.req.raw.headers.get('authorization')
+    const authorization = c.env.headers.get('authorization')
     c.env.stillMay = () => tokens.check(authorization, scope)
     return tokens.check(authorization, scope)
   }
