@@ -5,12 +5,13 @@
 import { copyBytes, type Bytes } from '../core/bytes.ts'
 import { HoldfastError } from '../core/errors.ts'
 import { decodeKey, type Key } from '../core/key-codec.ts'
-import { decodeValue } from '../core/value-codec.ts'
+import { decodeValue, type Value } from '../core/value-codec.ts'
 import { decodeEntry } from '../log/entry-codec.ts'
 import type { Op } from '../log/entry.ts'
 import { readEntry } from '../log/entry-store.ts'
 import type { Position } from '../log/log.ts'
 import { decodeChangeRecord, type ChangeRecord } from './change-record.ts'
+import type { Command } from './command.ts'
 import { changeKey } from './layout.ts'
 import type { Node } from './node.ts'
 import { BODY_HEADER_BYTES, type Row } from './row-codec.ts'
@@ -28,19 +29,24 @@ export interface Change {
   readonly ordinal: number
 }
 
+/** What happened to a table at a position. */
+export interface TableChanges {
+  readonly changes: readonly Change[]
+  /** The table was made there: what came before was another's, under the same name. */
+  readonly isMade: boolean
+}
+
+const NOTHING: TableChanges = { changes: [], isMade: false }
+
 /**
- * The changes of visible tables at `position`, which is flushed. Throws `FeedTrimmed` when the entry
- * is no longer kept.
+ * The changes of the table with this id at `position`, which is flushed. Throws `FeedTrimmed` when
+ * the entry is no longer kept.
  */
-export function changesAt(
-  node: Node,
-  position: Position,
-  wanted: (table: number) => boolean,
-): Change[] {
+export function changesAt(node: Node, position: Position, table: number): TableChanges {
   const { store, loop } = node
   const record = store.get(changeKey(position))
   // No record, no committed transaction; but a trimmed one has none either.
-  if (record === undefined && position >= loop.state.trimmed) return []
+  if (record === undefined && position >= loop.state.trimmed) return NOTHING
   const decided = record === undefined ? undefined : decodeChangeRecord(position, copyBytes(record))
   const frame = decided === undefined ? undefined : readEntry(store, position)
   if (frame === undefined || decided === undefined) {
@@ -53,19 +59,24 @@ export function changesAt(
     )
   }
   const entry = decodeEntry(frame, loop.state.identity)
-  if (entry?.kind !== 'batch') return []
+  if (entry?.kind !== 'batch') return NOTHING
   const changes: Change[] = []
   let ordinal = 0
   for (const [i, transaction] of entry.transactions.entries()) {
     const committed = decided.verdicts[i] === 'committed'
     for (const op of transaction.ops) {
       const change =
-        committed && wanted(op.table) ? changeOf(op, decided, position, ordinal) : undefined
+        committed && op.table === table ? changeOf(op, decided, position, ordinal) : undefined
       if (change !== undefined) changes.push(change)
       ordinal++
     }
   }
-  return changes
+  return { changes, isMade: entry.commands.some((command) => makes(command, table)) }
+}
+
+function makes(value: Value, table: number): boolean {
+  const command = value as unknown as Command
+  return command.type === 'define' && command.expect === 0 && command.definition.id === table
 }
 
 function changeOf(

@@ -15,12 +15,15 @@ describe('POST /v1/backup', () => {
     db: Awaited<ReturnType<typeof openAt<typeof tables>>>
     post: (query?: string, signal?: AbortSignal) => Promise<Response>
     drain: () => void
+    problems: Error[]
   }> {
     const db = await openAt(freshFolder(), tables)
     await db.rows.putMany(
       Array.from({ length: ROWS }, (_, id) => ({ id, text: `${id} ${'x'.repeat(1_000)}` })),
     )
-    const handler = createHandler(db, { access: 'trusted' })
+    const problems: Error[] = []
+    const onProblem = (problem: Error): number => problems.push(problem)
+    const handler = createHandler(db, { access: 'trusted', onProblem })
     return {
       db,
       post: async (query = '', signal = new AbortController().signal) => {
@@ -28,6 +31,7 @@ describe('POST /v1/backup', () => {
         return handler.fetch(new Request(url, { method: 'POST', signal }))
       },
       drain: () => handler.drain(),
+      problems,
     }
   }
 
@@ -57,7 +61,7 @@ describe('POST /v1/backup', () => {
   })
 
   test('breaks off when the server drains: what came is no archive', async () => {
-    const { post, drain } = await served()
+    const { post, drain, problems } = await served()
     const { body } = await post()
     const pieces: Uint8Array[] = []
     const read = async (): Promise<void> => {
@@ -67,8 +71,19 @@ describe('POST /v1/backup', () => {
       }
     }
     await expect(read()).rejects.toMatchObject({ code: 'Cancelled' })
+    expect(problems).toEqual([])
     await expect(
       verifyBackup({ from: inPieces(Buffer.concat(pieces), 999) }),
     ).rejects.toMatchObject({ code: 'BackupCorrupt' })
+  })
+
+  test('tells the server too of what breaks once the answer has begun', async () => {
+    const { db, post, problems } = await served()
+    const { body } = await post()
+    const read = async (): Promise<void> => {
+      for await (const _ of (body ?? []) as AsyncIterable<Uint8Array>) await db.close()
+    }
+    await expect(read()).rejects.toMatchObject({ code: 'Closed' })
+    await expect.poll(() => problems).toMatchObject([{ code: 'Closed' }])
   })
 })

@@ -14,7 +14,7 @@ import type { AnyDatabase } from '../../src/server/any-rows.ts'
 import { feedRoutes } from '../../src/server/http/feed-routes.ts'
 import type { Feeds } from '../../src/server/http/feeds.ts'
 import { HTTP_LIMITS } from '../../src/server/http/limits.ts'
-import type { HttpEnv, HttpParts } from '../../src/server/http/parts.ts'
+import type { HttpEnv, HttpParts, Visit } from '../../src/server/http/parts.ts'
 import { asError, problemResponse } from '../../src/server/http/problem.ts'
 import { EventStream } from './event-stream.ts'
 
@@ -69,8 +69,10 @@ export async function openDoor(
     scope: () => () => undefined,
     stopping: stop.signal,
   } as Partial<HttpParts> as HttpParts)
+  const visit = (request: Request): Response | Promise<Response> =>
+    app.fetch(request, { route: '', headers: request.headers } satisfies Visit)
   const fetch = async (path: string, init?: RequestInit): Promise<Response> =>
-    app.request(`http://localhost${path}`, init, { route: '' })
+    visit(new Request(`http://localhost${path}`, init))
   return {
     db,
     feeds,
@@ -90,7 +92,7 @@ export async function openDoor(
       return due.length
     },
     listen: async () => {
-      const listener = getRequestListener((request) => app.fetch(request, { route: '' }))
+      const listener = getRequestListener(visit)
       const server = createServer((incoming, outgoing) => void listener(incoming, outgoing))
       await new Promise<void>((resolve) => {
         server.listen(0, '127.0.0.1', resolve)

@@ -80,6 +80,7 @@ function routes(): Set<string> {
     metrics: new HttpMetrics(),
     scope: () => () => undefined,
     tokenChanged: () => undefined,
+    onProblem: () => undefined,
     stopping: new AbortController().signal,
   }
   addRoutes(app, parts)

@@ -1,5 +1,6 @@
 /** `POST /v1/backup`: a backup as one archive, while writes go on. */
 import type { HttpApp, HttpContext, HttpParts } from './parts.ts'
+import { asError } from './problem.ts'
 import { invalid, numberOf, parametersOf } from './request.ts'
 import { scoped } from './route.ts'
 
@@ -12,7 +13,7 @@ export function backupRoutes(app: HttpApp, parts: HttpParts): void {
   )
 }
 
-function streamBackup(c: HttpContext, { db, stopping }: HttpParts): Response {
+function streamBackup(c: HttpContext, { db, stopping, onProblem }: HttpParts): Response {
   const after = numberOf(parametersOf(c, ['after']), 'after', 0)
   const { position } = db.stats()
   // What can be refused is refused before the answer begins.
@@ -23,8 +24,10 @@ function streamBackup(c: HttpContext, { db, stopping }: HttpParts): Response {
   const from = after === 0 ? undefined : after
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>()
   const signal = AbortSignal.any([c.req.raw.signal, stopping])
-  // One that fails aborts the stream: the answer breaks off, and its reader is told so.
-  db.backup({ stream: writable, after: from, signal }).catch(() => undefined)
+  // One that fails aborts the stream: the answer breaks off, and its reader learns no more.
+  db.backup({ stream: writable, after: from, signal }).catch((cause: unknown) => {
+    if (!signal.aborted) onProblem(asError(cause))
+  })
   return new Response(readable, {
     headers: {
       'content-type': ARCHIVE_TYPE,

@@ -66,6 +66,7 @@ export function createHandlerOver(
     limits: { ...HTTP_LIMITS, ...options.limits },
     metrics: around.metrics ?? new HttpMetrics(),
     scope: scopeOf(access, tokens),
+    onProblem: (problem) => options.onProblem?.(problem),
     tokenChanged: (id) => tokens.forget(id),
     stopping: stopping.signal,
   }

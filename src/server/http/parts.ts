@@ -19,6 +19,8 @@ export interface HttpParts {
   readonly scope: (scope: Scope) => (c: HttpContext) => Promise<void> | undefined
   /** Called when the token with this id was changed through this handler. */
   readonly tokenChanged: (id: string) => void
+  /** Told of what no answer can tell: what breaks once an answer has begun. */
+  readonly onProblem: (problem: Error) => void
   /** Aborted when the server drains: feeds end, and what comes new is refused. */
   readonly stopping: AbortSignal
 }

@@ -76,7 +76,9 @@ export async function* watchTable(
       await nextFlush(core, position, options.signal)
     }
     core.node.assertOpen()
-    for (const change of changesAt(node, position, (id) => id === table)) {
+    const { changes, isMade } = changesAt(node, position, table)
+    if (isMade && token.ordinal !== Number.POSITIVE_INFINITY) throw madeAnew(core.name, position)
+    for (const change of changes) {
       if (position === token.position && change.ordinal <= token.ordinal) continue
       throwIfCancelled(options.signal)
       yield {
@@ -89,6 +91,15 @@ export async function* watchTable(
     }
     if (position % SLICE === 0 && position < loop.flushed) await node.pause()
   }
+}
+
+/** A token in the middle of an entry was handed out by a feed, of a table that is gone. */
+function madeAnew(name: string, position: Position): HoldfastError {
+  return new HoldfastError(
+    'FeedTrimmed',
+    `the token is of a table ${name} that was dropped; the one there is now was made later`,
+    { details: { table: name, position } },
+  )
 }
 
 /** The rows of one moment; returns the position of that moment. */
