@@ -177,7 +177,7 @@ it('answers what it has begun before it closes, and gives back what comes later'
   expect(await db.items.get(1)).toBeDefined()
 })
 
-it('does not wait for those who take nothing', async () => {
+it('waits no longer than its time for those who take nothing', async () => {
   const client = await Client.connect()
   client.send({ id: 1, ...rows, credit: 1 })
   await client.next()

@@ -43,6 +43,7 @@ export class FolderSocket {
     socket.unref()
     if (this.#leaving) {
       this.#waiting.add(socket)
+      // The close that follows says all there is to say.
       socket.on('error', () => undefined)
       socket.once('close', () => this.#waiting.delete(socket))
       socket.resume()

@@ -10,7 +10,7 @@ import { folderHolder, systemEnv } from '../../src/open.ts'
 import { createHandlerOver, type HttpHandler } from '../../src/server/http/handler.ts'
 import { tokenCalls, type NewToken } from '../../src/server/token-operations.ts'
 import { serve } from '../../src/server.ts'
-import { until } from './raw-http.ts'
+import { rawRequest, until } from './raw-http.ts'
 
 interface Item {
   id: string
@@ -139,6 +139,21 @@ it('stops a token that another process revoked through the socket of the folder'
   expect(await session?.call('tokenRevoke', { id })).toBeNull()
   await session?.close()
   await until(async () => (await get(token)) === 401)
+})
+
+it('takes none of two credentials: who is in front may have checked the other', async () => {
+  const { token } = await calls.tokenCreate({ name: 'a', scopes: ['read'] })
+  const server = await serve(db, { port: 0, access: 'tokens' })
+  const good = `Authorization: Bearer ${token}`
+  const ask = (...lines: string[]) =>
+    rawRequest(server.port, 'GET /v1/tables/items/rows/a HTTP/1.1', ['Host: localhost', ...lines])
+  try {
+    expect((await ask(good)).status).toBe(200)
+    expect((await ask(good, 'Authorization: Bearer other')).status).toBe(401)
+    expect((await ask('authorization: Bearer other', good)).status).toBe(401)
+  } finally {
+    await server.close()
+  }
 })
 
 it('gives a rotated token a new secret, and its old one the time that was asked for', async () => {

@@ -3,7 +3,7 @@
  * client that sends too slowly, too much or nothing that makes sense, nor one that does not read its
  * answers, holds more than its own connection, and that for a stated time.
  */
-import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { HoldfastError } from '../../core/errors.ts'
@@ -38,17 +38,26 @@ interface Connection {
   isBroken: boolean
 }
 
-/** The headers as node:http has them. */
+/**
+ * The headers as they came. Of several fields node:http takes the first of some names: who checked
+ * the last one of two credentials in front of us would have checked another than we take.
+ */
 class IncomingHeaders implements HeaderReader {
-  readonly #headers: IncomingHttpHeaders
+  readonly #raw: readonly string[]
 
-  constructor(headers: IncomingHttpHeaders) {
-    this.#headers = headers
+  constructor(raw: readonly string[]) {
+    this.#raw = raw
   }
 
   get(name: string): string | null {
-    const value = this.#headers[name]
-    return value === undefined || typeof value === 'string' ? (value ?? null) : value.join(', ')
+    const raw = this.#raw
+    let value: string | null = null
+    for (let i = 0; i < raw.length; i += 2) {
+      const field = raw[i] as string
+      if (field.length !== name.length || field.toLowerCase() !== name) continue
+      value = value === null ? (raw[i + 1] as string) : `${value}, ${raw[i + 1] as string}`
+    }
+    return value
   }
 }
 
@@ -110,7 +119,7 @@ export class Connections {
   infoOf(incoming: IncomingMessage): RequestInfo {
     return {
       remote: this.#open.get(incoming.socket)?.remote,
-      headers: new IncomingHeaders(incoming.headers),
+      headers: new IncomingHeaders(incoming.rawHeaders),
       readBody: (length) => readIncoming(incoming, length),
     }
   }

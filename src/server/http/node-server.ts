@@ -24,7 +24,6 @@ import { followTlsFiles, readTlsPair, type TlsOptions, type TlsPair } from './tl
 
 const DEFAULT_HOST = '127.0.0.1'
 const DEFAULT_PORT = 4653
-const HOST_HEADER = 'host'
 /** How long what is under way has to end when the server closes. */
 const GRACE_MS = 10_000
 /** How often it is looked at what clients have not read yet. */
@@ -182,21 +181,8 @@ function watchUnread(env: Env, connections: Connections): Cancel {
   return () => cancel()
 }
 
-/**
- * There is one Host header (RFC 9112, 3.2); node:http takes the first. A target may be a whole URL
- * (3.2.2): what decides is then its host, not the header.
- */
-function namesTwoHosts({
-  url = '',
-  headers,
-  rawHeaders,
-}: Pick<IncomingMessage, 'url' | 'headers' | 'rawHeaders'>): boolean {
-  let hosts = 0
-  for (let i = 0; i < rawHeaders.length; i += 2) {
-    const name = rawHeaders[i] as string
-    if (name.length === HOST_HEADER.length && name.toLowerCase() === HOST_HEADER) hosts++
-  }
-  if (hosts > 1) return true
+/** A target may be a whole URL (RFC 9112, 3.2.2). What decides is then its host, not the header. */
+function namesTwoHosts({ url = '', headers }: Pick<IncomingMessage, 'url' | 'headers'>): boolean {
   if (url.startsWith('/')) return false
   const named = new URL(url)
   const sent = `${named.protocol}//${headers.host}`
