@@ -22,9 +22,10 @@ import {
   removeScratch,
   restoreUnfinished,
 } from './store/folder-restore.ts'
+import { openLmdbReader } from './store/lmdb-reader.ts'
 import { openLmdbStore } from './store/lmdb-store.ts'
 import { openMemoryStore } from './store/memory-store.ts'
-import type { Store } from './store/store.ts'
+import type { SnapshotSource, Store } from './store/store.ts'
 import type { Database } from './table/database.ts'
 import type { TableDefinitions } from './table/schema.ts'
 import { checkShards, startDatabase, type DatabaseOptions } from './table/start-database.ts'
@@ -64,10 +65,10 @@ export { watchProcess } from './observe/system-process.ts'
 export { connectToHolder, folderHolder, type Holder } from './store/folder-claim.ts'
 
 /** Opens the folder's store by itself, for reading alone, beside whoever has it open. */
-export function openStoreToRead(path: string): Store {
+export function openStoreToRead(path: string): SnapshotSource {
   const dir = resolve(folderOf(path))
   assertDatabase(dir)
-  return openLmdbStore({ dir, readOnly: true })
+  return openLmdbReader(dir)
 }
 
 /** Opens a folder of backups; for reading alone it must be there, and stays as it is. */
@@ -144,12 +145,16 @@ async function withStore<T>(
   dir: string,
   use: (store: Store, aside: string) => Promise<T>,
 ): Promise<T> {
-  const store = openLmdbStore({ dir })
+  const store = openData(dir)
   try {
     return await use(store, join(dir, 'archive'))
   } finally {
     await store.close()
   }
+}
+
+function openData(dir: string): Store {
+  return openLmdbStore({ dir, env: systemEnv })
 }
 
 function claimNow(dir: string, create: boolean): Promise<Claim> {
@@ -178,7 +183,7 @@ export async function openServed<const T extends TableDefinitions = Record<never
   try {
     if (isUnfinishedRestore(dir)) throw restoreUnfinished(dir)
     clearRestore(dir)
-    return await start(options, openLmdbStore({ dir }), claim)
+    return await start(options, openData(dir), claim)
   } catch (cause) {
     claim.serve((connection) => connection.destroy())
     await claim.release()

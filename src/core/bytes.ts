@@ -41,9 +41,9 @@ export function concatBytes(...parts: readonly Bytes[]): Bytes {
   return out
 }
 
-/** The bytes as a string of one char a byte: a Map key. */
-export function binaryString(bytes: Bytes): string {
-  return latin1.call(bytes, 0, bytes.length)
+/** bytes[start, end) as a string of one char a byte: a Map key. */
+export function binaryString(bytes: Bytes, start = 0, end: number = bytes.length): string {
+  return latin1.call(bytes, start, end)
 }
 
 /** Buffer's own, which any bytes can be given to; not in its typings. */

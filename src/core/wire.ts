@@ -61,6 +61,8 @@ const DEPTH_MAX = 2 * VALUE_DEPTH
 const INTEGER = /^(?:0|-?[1-9][0-9]*)$/
 const NUMBER = /-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y
 const LONG_INTEGER = /^-?[0-9]{16,}$/
+/** Digits from which on a double may be another number. */
+const LONG = 16
 const LONG_DIGITS = /[0-9]{16}/
 const IDENTIFIER = /^[A-Za-z_][A-Za-z0-9_]*$/
 
@@ -106,7 +108,7 @@ export function parseWire(text: string): Value {
   } catch (error) {
     throw new WireError('', `not JSON: ${error instanceof Error ? error.message : String(error)}`)
   }
-  if (LONG_DIGITS.test(text)) {
+  if (mayHaveLongInteger(text)) {
     const digits = inexactInteger(text)
     if (digits !== undefined) {
       throw new WireError('', `${digits} is not exact as a number: write {"$bigint":"${digits}"}`)
@@ -291,6 +293,15 @@ function decodeForm(
       throw fail(parent, key, `unknown form ${form}; a plain object with this one key is ${plain}`)
     }
   }
+}
+
+/** Of 16 digits in a row one lies at each 16th place: most texts have none there. */
+function mayHaveLongInteger(text: string): boolean {
+  for (let i = LONG - 1; i < text.length; i += LONG) {
+    const code = text.charCodeAt(i)
+    if (code >= 0x30 && code <= 0x39) return LONG_DIGITS.test(text)
+  }
+  return false
 }
 
 /** The first whole number outside strings whose digits a double would change. */

@@ -1,7 +1,15 @@
 // What a simulated disk keeps and loses in crashes, and how it fails.
 import { describe, expect, it } from 'vitest'
 import { copyBytes, type Bytes } from '../core/bytes.ts'
-import { batchOf, bytesOf, collect, filled, get, show } from '../store/store-samples.contract.ts'
+import {
+  batchOf,
+  bytesOf,
+  collect,
+  countOf,
+  filled,
+  get,
+  show,
+} from '../store/store-samples.contract.ts'
 import type { Store } from '../store/store.ts'
 import type { Draw } from './draw.ts'
 import { Kernel, type Owner } from './kernel.ts'
@@ -180,7 +188,7 @@ describe('a crash', () => {
       await kernel.run(put(store, 'last', filled(1)))
       await kernel.run(sleep(kernel, 1_000))
       expect(disk.crash().lostCommits).toBe(0)
-      expect(opened(kernel, disk).store.stats().keys).toBe(21)
+      expect(countOf(opened(kernel, disk).store)).toBe(21)
     }
   })
 })
@@ -241,13 +249,13 @@ describe('a full disk', () => {
       }
       expect(fault).toMatchObject({ code: 'StorageFull', applied: 'no' })
       expect(acked).toBe(100)
-      expect(store.stats().keys).toBe(acked)
+      expect(countOf(store)).toBe(acked)
       // Room alone does not mend it: no later write may survive an earlier one.
       disk.faults.roomBytes = Infinity
       await expect(put(store, 'later', filled(1))).rejects.toMatchObject({ code: 'StorageFull' })
       await kernel.run(store.close())
       const again = opened(kernel, disk).store
-      expect(again.stats().keys).toBe(acked)
+      expect(countOf(again)).toBe(acked)
       await kernel.run(put(again, 'later', filled(1)))
     })
   }
@@ -340,7 +348,7 @@ describe('a damaged disk', () => {
         expect(() => opened(kernel, disk)).toThrow(expect.objectContaining({ code }))
       }
       disk.restore(backup)
-      expect(opened(kernel, disk).store.stats().keys).toBe(1)
+      expect(countOf(opened(kernel, disk).store)).toBe(1)
     }
   })
 
@@ -441,7 +449,7 @@ describe('images', () => {
     const clone = disk.clone('other')
     await kernel.run(put(store, 'c', filled(3)))
     const other = opened(kernel, clone).store
-    expect(other.stats().keys).toBe(2)
+    expect(countOf(other)).toBe(2)
     await kernel.run(put(other, 'd', filled(4)))
     expect(store.get(bytesOf('d'))).toBeUndefined()
     expect(() => disk.restore(old)).toThrow(/no process has it open/)
@@ -453,7 +461,7 @@ describe('images', () => {
     expect(old.rows.size).toBe(1)
     disk.kill()
     disk.wipe()
-    expect(opened(kernel, disk).store.stats().keys).toBe(0)
+    expect(countOf(opened(kernel, disk).store)).toBe(0)
   })
 
   it('of what is durable lag behind what is committed, when overlapping', async () => {

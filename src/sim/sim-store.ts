@@ -134,7 +134,7 @@ export class SimStore implements Store {
     this.#refuseClosed()
     this.#lenders.recall()
     const bytes = Math.max(this.#medium.fileBytes, this.#rows.bytes)
-    return { bytes, keys: this.#rows.size, freeBytes: bytes - this.#rows.bytes }
+    return { bytes, freeBytes: bytes - this.#rows.bytes }
   }
 
   close(): Promise<void> {

@@ -6,8 +6,9 @@ import { afterAll, describe, expect, it } from 'vitest'
 import { systemEnv } from '../core/system-env.ts'
 import { checkLmdbFile, dataFile } from './lmdb-file.ts'
 import { openLmdbStore } from './lmdb-store.ts'
+import { openLmdbTree, type LmdbTree } from './lmdb-tree.ts'
 import { openMemoryStore } from './memory-store.ts'
-import { bytesOf, collect, filled, show } from './store-samples.contract.ts'
+import { bytesOf, collect, countOf, filled, show } from './store-samples.contract.ts'
 import { StoreBatch, type RangeOptions, type Store } from './store.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'holdfast-lmdb-'))
@@ -54,46 +55,50 @@ function randomRange(random: Random, keys: number): RangeOptions {
 }
 
 describe('lmdb store and memory store', () => {
-  it('agree over 100,000 operations, with snapshots held and the store opened again', async () => {
-    const random = randomFrom(20_261_122)
-    const dir = mkdtempSync(join(root, 'db-'))
-    let lmdb: Store = openLmdbStore({ dir })
-    const memory = openMemoryStore(systemEnv)
-    const keys = 3_000
-    let operations = 0
-    let held = [lmdb.snapshot(), memory.snapshot()] as const
-    for (let round = 0; operations < 100_000; round++) {
-      const batches = Array.from({ length: 1 + random(4) }, () =>
-        randomBatch(random, random(400), keys, 2),
-      )
-      for (const batch of batches) operations += batch.size
-      await Promise.all(batches.flatMap((batch) => [lmdb.write(batch), memory.write(batch)]))
-      for (let i = 0; i < 3; i++) {
-        const key = randomKey(random, keys)
-        expect(show(lmdb.get(key))).toBe(show(memory.get(key)))
-        const range = randomRange(random, keys)
-        expect(collect(lmdb, range).join()).toBe(collect(memory, range).join())
-        expect(collect(held[0], range).join()).toBe(collect(held[1], range).join())
-      }
-      expect(lmdb.stats().keys).toBe(memory.stats().keys)
-      if (random(20) === 0) {
-        for (const snapshot of held) snapshot.close()
-        if (random(3) === 0) {
-          await lmdb.close()
-          lmdb = openLmdbStore({ dir })
-          expect(collect(lmdb).join()).toBe(collect(memory).join())
+  // Folded after every few batches, and after many.
+  it.each([50_000, 2_000_000])(
+    'agree over 100,000 operations, with snapshots held and the store opened again, in segments of %i bytes',
+    async (segmentBytes) => {
+      const random = randomFrom(20_261_122)
+      const dir = mkdtempSync(join(root, 'db-'))
+      let lmdb: Store = openLmdbStore({ env: systemEnv, dir, segmentBytes })
+      const memory = openMemoryStore(systemEnv)
+      const keys = 3_000
+      let operations = 0
+      let held = [lmdb.snapshot(), memory.snapshot()] as const
+      for (let round = 0; operations < 100_000; round++) {
+        const batches = Array.from({ length: 1 + random(4) }, () =>
+          randomBatch(random, random(400), keys, 2),
+        )
+        for (const batch of batches) operations += batch.size
+        await Promise.all(batches.flatMap((batch) => [lmdb.write(batch), memory.write(batch)]))
+        for (let i = 0; i < 3; i++) {
+          const key = randomKey(random, keys)
+          expect(show(lmdb.get(key))).toBe(show(memory.get(key)))
+          const range = randomRange(random, keys)
+          expect(collect(lmdb, range).join()).toBe(collect(memory, range).join())
+          expect(collect(held[0], range).join()).toBe(collect(held[1], range).join())
         }
-        held = [lmdb.snapshot(), memory.snapshot()] as const
+        expect(countOf(lmdb)).toBe(countOf(memory))
+        if (random(20) === 0) {
+          for (const snapshot of held) snapshot.close()
+          if (random(3) === 0) {
+            await lmdb.close()
+            lmdb = openLmdbStore({ env: systemEnv, dir, segmentBytes })
+            expect(collect(lmdb).join()).toBe(collect(memory).join())
+          }
+          held = [lmdb.snapshot(), memory.snapshot()] as const
+        }
       }
-    }
-    expect(collect(lmdb).join()).toBe(collect(memory).join())
-    await lmdb.close()
-    await memory.close()
-  })
+      expect(collect(lmdb).join()).toBe(collect(memory).join())
+      await lmdb.close()
+      await memory.close()
+    },
+  )
 
   it('agree while the map grows under a snapshot, with values that are views of the map', async () => {
     const dir = mkdtempSync(join(root, 'db-'))
-    const lmdb = openLmdbStore({ dir })
+    const lmdb = openLmdbStore({ env: systemEnv, dir })
     const first = new StoreBatch()
     for (let i = 0; i < 5; i++) first.put(bytesOf(`a${i}`), filled(100_000, i))
     await lmdb.write(first)
@@ -122,7 +127,7 @@ describe('the data file', () => {
       const dir = mkdtempSync(join(root, 'db-'))
       const path = dataFile(dir)
       // What is written is under test here, not when: syncing would only take time.
-      const open = (): Store => openLmdbStore({ dir, unsafeNoSync: true })
+      const open = (): LmdbTree => openLmdbTree({ dir, unsafeNoSync: true })
       let store = open()
       for (let round = 0; round < 300; round++) {
         const batch = randomBatch(random, random(8) === 0 ? random(400) : random(20), 1_000, 25)
@@ -146,7 +151,7 @@ describe('the data file', () => {
   })
 
   it('gives free bytes that are used again', async () => {
-    const store = openLmdbStore({ dir: mkdtempSync(join(root, 'db-')) })
+    const store = openLmdbTree({ dir: mkdtempSync(join(root, 'db-')) })
     const fill = async (salt: number): Promise<void> => {
       const batch = new StoreBatch()
       for (let i = 0; i < 100; i++) batch.put(bytesOf(`k${i}`), filled(20_000, salt))

@@ -17,8 +17,10 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it, type TestContext } from 'vitest'
 import { isHoldfastError } from '../core/errors.ts'
 import { dataFile } from './lmdb-file.ts'
+import { systemEnv } from '../core/system-env.ts'
+import { openLmdbReader } from './lmdb-reader.ts'
 import { openLmdbStore } from './lmdb-store.ts'
-import { batchOf, bytesOf, collect, filled, show } from './store-samples.contract.ts'
+import { batchOf, bytesOf, collect, countOf, filled, show } from './store-samples.contract.ts'
 import type { Store } from './store.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'holdfast-faults-'))
@@ -54,7 +56,7 @@ function remount(dir: string, options: string): void {
 }
 
 function openStore(dir: string): Store {
-  const store = openLmdbStore({ dir })
+  const store = openLmdbStore({ env: systemEnv, dir })
   stores.push(store)
   return store
 }
@@ -95,7 +97,7 @@ describe('a full disk', () => {
       )
       lines.sort()
       expect(collect(store).toSorted()).toEqual(lines)
-      expect(store.stats().keys).toBe(acked.length)
+      expect(countOf(store)).toBe(acked.length)
 
       // There is room again, but what was lost is lost: no later write may survive an earlier one.
       remount(dir, 'size=30m')
@@ -104,7 +106,7 @@ describe('a full disk', () => {
       const again = openStore(dir)
       expect(collect(again).toSorted()).toEqual(lines)
       await put(again, 'later', filled(1_000_000))
-      expect(again.stats().keys).toBe(acked.length + 1)
+      expect(countOf(again)).toBe(acked.length + 1)
     })
   }
 
@@ -137,7 +139,7 @@ describe('a full disk', () => {
     }
     await store.close()
     const again = openStore(dir)
-    expect(again.stats().keys).toBe(1)
+    expect(countOf(again)).toBe(1)
     expect(show(again.get(bytesOf('kept')))).toBe(show(filled(10)))
   })
 
@@ -150,6 +152,10 @@ describe('a full disk', () => {
     for (const snapshot of snapshots)
       expect(show(snapshot.get(bytesOf('a')))).toBe(show(filled(10)))
     for (const snapshot of snapshots) snapshot.close()
+    // What is in the journal alone is safe, but the data file is not all there is: closing says so.
+    await expect(stores.pop()?.close()).rejects.toMatchObject({ code: 'StorageFull' })
+    rmSync(join(dir, 'filler'))
+    expect(show(openStore(dir).get(bytesOf('a')))).toBe(show(filled(10)))
   })
 
   it('refuses to open a new store, and one whose lock file is gone, by name', async (context) => {
@@ -163,7 +169,9 @@ describe('a full disk', () => {
     rmSync(`${dataFile(kept)}-lock`)
     expect(() => writeFileSync(join(dir, 'filler'), filled(2_000_000))).toThrow(/ENOSPC/)
     for (const name of ['kept', 'new']) {
-      expect(codeOf(() => openLmdbStore({ dir: join(dir, name) }))).toBe('StorageFull')
+      expect(codeOf(() => openLmdbStore({ env: systemEnv, dir: join(dir, name) }))).toBe(
+        'StorageFull',
+      )
     }
     rmSync(join(dir, 'filler'))
     expect(show(openStore(kept).get(bytesOf('a')))).toBe(show(filled(10)))
@@ -179,11 +187,13 @@ describe('a folder that cannot be written', () => {
     await put(store, 'a', filled(10))
     await store.close()
     remount(dir, 'ro')
-    expect(codeOf(() => openLmdbStore({ dir }))).toBe('FolderReadOnly')
-    expect(codeOf(() => openLmdbStore({ dir: join(dir, 'empty') }))).toBe('FolderReadOnly')
-    const reader = openLmdbStore({ dir, readOnly: true })
-    stores.push(reader)
-    expect(show(reader.get(bytesOf('a')))).toBe(show(filled(10)))
+    expect(codeOf(() => openLmdbStore({ env: systemEnv, dir }))).toBe('FolderReadOnly')
+    expect(codeOf(() => openLmdbStore({ env: systemEnv, dir: join(dir, 'empty') }))).toBe(
+      'FolderReadOnly',
+    )
+    const reader = openLmdbReader(dir)
+    expect(show(reader.snapshot().get(bytesOf('a')))).toBe(show(filled(10)))
+    await reader.close()
   })
 
   it('is FolderReadOnly to a user without the right', async (context) => {
@@ -216,9 +226,10 @@ function inChild(
   const script = `
     import { readFileSync } from 'node:fs'
     const { openLmdbStore } = await import(${here('./lmdb-store.ts')})
+    const { systemEnv } = await import(${here('../core/system-env.ts')})
     ${before}
     try {
-      const store = openLmdbStore({ dir: ${JSON.stringify(dir)} })
+      const store = openLmdbStore({ env: systemEnv, dir: ${JSON.stringify(dir)} })
       let bytes = 0
       store.scan({}, (key, value) => { for (const byte of value) bytes += byte })
       await store.close()
@@ -239,7 +250,7 @@ describe('a damaged data file', () => {
   const good = join(root, 'good')
   beforeAll(async () => {
     mkdirSync(good)
-    const store = openLmdbStore({ dir: good })
+    const store = openLmdbStore({ env: systemEnv, dir: good })
     for (let round = 0; round < 10; round++) {
       const pairs = Array.from({ length: 50 }, (_, i): [Uint8Array, Uint8Array] => [
         bytesOf(`k${round}-${i}`),
@@ -263,7 +274,7 @@ describe('a damaged data file', () => {
       const dir = mkdtempSync(join(root, 'cut-'))
       copyFileSync(dataFile(good), dataFile(dir))
       truncateSync(dataFile(dir), Math.floor(size))
-      expect(codeOf(() => openLmdbStore({ dir }))).toBe('StoreTruncated')
+      expect(codeOf(() => openLmdbStore({ env: systemEnv, dir }))).toBe('StoreTruncated')
     }
     expect(inChild(damaged((bytes) => bytes.subarray(0, length / 2)))).toEqual({
       status: 0,
@@ -282,7 +293,9 @@ describe('a damaged data file', () => {
       () => Buffer.from(filled(100_000)),
     ]
     for (const change of changes) {
-      expect(codeOf(() => openLmdbStore({ dir: damaged(change) }))).toBe('StoreCorrupt')
+      expect(codeOf(() => openLmdbStore({ env: systemEnv, dir: damaged(change) }))).toBe(
+        'StoreCorrupt',
+      )
     }
     // LMDB wants both meta pages; one of them alone is damage too.
     for (const at of [0, 4_096]) {
@@ -296,9 +309,9 @@ describe('a damaged data file', () => {
 
   // It was taken for a new store once: a database that was cut to nothing came up empty.
   it('that is empty was cut; an intact one opens', () => {
-    expect(codeOf(() => openLmdbStore({ dir: damaged(() => Buffer.alloc(0)) }))).toBe(
-      'StoreTruncated',
-    )
+    expect(
+      codeOf(() => openLmdbStore({ env: systemEnv, dir: damaged(() => Buffer.alloc(0)) })),
+    ).toBe('StoreTruncated')
     expect(inChild(good)).toEqual({ status: 0, signal: null, said: 'opened' })
   })
 })

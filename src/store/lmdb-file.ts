@@ -19,7 +19,16 @@
  *   node   low u16, high u16, flags u16, key size u16, key, data; low, high and flags are the child
  *          in a branch; in a leaf with flag 1, data is {page u64, transaction u64, pages u64}
  */
-import { closeSync, fstatSync, fsyncSync, openSync, readSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  fstatSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { assert } from '../core/assert.ts'
 import { HoldfastError } from '../core/errors.ts'
@@ -123,18 +132,34 @@ export function syncFile(path: string): void {
 
 /** As `syncFile`, for one who may only read the file. */
 export function syncReadable(path: string): void {
-  let file: number
-  try {
-    file = openSync(path, 'r+')
-  } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException
-    if (code !== 'EACCES' && code !== 'EPERM' && code !== 'EROFS') throw cause
-    file = openSync(path, 'r')
-  }
+  const file = openToSync(path)
   try {
     fsyncSync(file)
   } finally {
     closeSync(file)
+  }
+}
+
+/** What is in a file, and durable by now; the file may be removed meanwhile. */
+export function readSynced(path: string): Buffer {
+  const file = openToSync(path)
+  try {
+    const bytes = readFileSync(file)
+    fsyncSync(file)
+    return bytes
+  } finally {
+    closeSync(file)
+  }
+}
+
+/** Windows syncs for those alone who may write. */
+function openToSync(path: string): number {
+  try {
+    return openSync(path, 'r+')
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException
+    if (code !== 'EACCES' && code !== 'EPERM' && code !== 'EROFS') throw cause
+    return openSync(path, 'r')
   }
 }
 

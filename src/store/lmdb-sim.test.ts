@@ -7,8 +7,9 @@ import type { Bytes } from '../core/bytes.ts'
 import { drawFrom, type Draw } from '../sim/draw.ts'
 import { Kernel } from '../sim/kernel.ts'
 import { SimDisk } from '../sim/sim-disk.ts'
+import { systemEnv } from '../core/system-env.ts'
 import { openLmdbStore } from './lmdb-store.ts'
-import { bytesOf, collect, filled, show } from './store-samples.contract.ts'
+import { bytesOf, collect, countOf, filled, show } from './store-samples.contract.ts'
 import { StoreBatch, type RangeOptions, type Store } from './store.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'holdfast-lmdb-sim-'))
@@ -62,7 +63,7 @@ class Pair {
   #opened(): readonly [Store, Store] {
     const owner = this.#kernel.owner(`process-${this.#processes++}`)
     // Answers are compared here, not what a crash leaves: syncing would only take time.
-    const lmdb = openLmdbStore({ dir: this.#dir, unsafeNoSync: true })
+    const lmdb = openLmdbStore({ env: systemEnv, dir: this.#dir, unsafeNoSync: true })
     return [lmdb, this.#disk.open(owner)]
   }
 
@@ -112,7 +113,7 @@ describe('simulated store and lmdb store', () => {
           }
           operations += 4
         }
-        const keys = pair.both.map((store) => store.stats().keys)
+        const keys = pair.both.map((store) => countOf(store))
         expect(keys[1]).toBe(keys[0])
         if (!draw.chance(0.05)) continue
         for (const snapshot of held) snapshot.close()

@@ -1,23 +1,19 @@
 /** A store in this process's memory: an ordered tree whose snapshots share what has not changed. */
-import BTreeModule from 'sorted-btree'
 import { binaryString, type Bytes } from '../core/bytes.ts'
 import { turn, type Env } from '../core/env.ts'
-import { HoldfastError } from '../core/errors.ts'
-import { assert } from '../core/assert.ts'
-import type {
-  RangeOptions,
-  Store,
-  StoreBatch,
-  StoreReader,
-  StoreSnapshot,
-  StoreStats,
-  Visit,
+import { bytesOfText, orderedMap, pairsIn, type OrderedMap } from './ordered-map.ts'
+import {
+  storeClosed,
+  type RangeOptions,
+  type Store,
+  type StoreBatch,
+  type StoreReader,
+  type StoreSnapshot,
+  type StoreStats,
+  type Visit,
 } from './store.ts'
 
-type TreeClass = typeof BTreeModule.default
-// The package is CommonJS: Node's import gives its module, that of bundlers and vitest the class.
-const BTree: TreeClass = 'default' in BTreeModule ? BTreeModule.default : BTreeModule
-type Tree = InstanceType<typeof BTree<string, Bytes>>
+type Tree = OrderedMap<Bytes>
 
 export function openMemoryStore(env: Env): Store {
   return new MemoryStore(env)
@@ -26,7 +22,7 @@ export function openMemoryStore(env: Env): Store {
 class MemoryStore implements Store {
   readonly durability = 'memory'
   readonly #env: Env
-  #tree: Tree = new BTree<string, Bytes>(undefined, compareText)
+  #tree: Tree = orderedMap()
   #bytes = 0
   #closed = false
 
@@ -43,7 +39,7 @@ class MemoryStore implements Store {
   }
 
   write(batch: StoreBatch): Promise<void> {
-    if (this.#closed) return Promise.reject(closed())
+    if (this.#closed) return Promise.reject(storeClosed())
     const tree = this.#tree
     for (let i = 0; i < batch.size; i++) {
       const key = binaryString(batch.keys[i] as Bytes)
@@ -66,17 +62,18 @@ class MemoryStore implements Store {
   }
 
   stats(): StoreStats {
-    return { bytes: this.#bytes, keys: this.#open().size, freeBytes: 0 }
+    this.#open()
+    return { bytes: this.#bytes, freeBytes: 0 }
   }
 
   close(): Promise<void> {
     this.#closed = true
-    this.#tree = new BTree<string, Bytes>(undefined, compareText)
+    this.#tree = orderedMap()
     return Promise.resolve()
   }
 
   #open(): Tree {
-    if (this.#closed) throw closed()
+    if (this.#closed) throw storeClosed()
     return this.#tree
   }
 }
@@ -103,7 +100,7 @@ class MemorySnapshot implements StoreSnapshot {
   }
 
   #open(): Tree {
-    if (this.#tree === undefined || this.#storeClosed()) throw closed()
+    if (this.#tree === undefined || this.#storeClosed()) throw storeClosed()
     return this.#tree
   }
 }
@@ -113,33 +110,12 @@ function readKey(tree: Tree, key: Bytes): ReturnType<StoreReader['get']> {
 }
 
 function scanTree(tree: Tree, range: RangeOptions, visit: Visit): number {
-  const gte = range.gte === undefined ? undefined : binaryString(range.gte)
-  const lt = range.lt === undefined ? undefined : binaryString(range.lt)
   const limit = range.limit ?? Number.POSITIVE_INFINITY
-  assert(limit >= 0, 'a scan has a limit of at least 0')
-  const pairs = range.reverse === true ? descending(tree, lt) : tree.entries(gte)
   let visited = 0
-  for (const [key, value] of pairs) {
+  for (const [key, value] of pairsIn(tree, range)) {
     if (visited >= limit) break
-    if (range.reverse === true ? gte !== undefined && key < gte : lt !== undefined && key >= lt)
-      break
     visited++
-    if (visit(Buffer.from(key, 'latin1'), value) === false) break
+    if (visit(bytesOfText(key), value) === false) break
   }
   return visited
-}
-
-function* descending(tree: Tree, lt: string | undefined): Generator<[string, Bytes]> {
-  for (const pair of tree.entriesReversed(lt)) {
-    if (lt !== undefined && pair[0] >= lt) continue
-    yield [pair[0], pair[1]]
-  }
-}
-
-function compareText(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0
-}
-
-function closed(): HoldfastError {
-  return new HoldfastError('Closed', 'the store is closed')
 }

@@ -66,3 +66,6 @@ export function rangeOf(
 }
 
 export const textOf = (key: Bytes): string => Buffer.from(key).toString('latin1')
+
+/** How many keys there are. */
+export const countOf = (reader: StoreReader): number => reader.scan({}, () => undefined)

@@ -6,7 +6,7 @@
  * - Borrowed bytes: every key and value handed out is a view, valid only until the next call on
  *   any store or snapshot of this process, until the visitor returns, and until the current step
  *   of the event loop ends. Copy what you keep; change nothing in it.
- * - Given bytes: keys and values put in a batch must not change until its promise settles.
+ * - Given bytes: keys and values put in a batch must not change afterwards. A store may keep them.
  * - Order: batches take effect one after another, in the order of the calls to `write`. Each takes
  *   effect whole or not at all, after a crash too; a later batch never survives without an earlier.
  * - Visibility: once a batch's promise resolved, every read begun later sees it. Before that a read
@@ -17,6 +17,7 @@
  */
 import { assert } from '../core/assert.ts'
 import type { Bytes } from '../core/bytes.ts'
+import { HoldfastError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
 
 /** Bounds: `gte <= key < lt`; both optional. `limit` counts the keys visited. */
@@ -46,6 +47,9 @@ export interface StoreSnapshot extends StoreReader {
   close(): void
 }
 
+/** Keys that begin with this byte are a store's own: nobody else sees or writes them. */
+export const OWN_SPACE = 0x00
+
 /** Puts and removes, kept in order; the last one of a key wins. */
 export class StoreBatch {
   readonly keys: Bytes[] = []
@@ -57,38 +61,51 @@ export class StoreBatch {
   }
 
   put(key: Bytes, value: Bytes): void {
-    assert(isStoreKey(key), 'a store key has 1 to 1978 bytes')
+    assert(isStoreKey(key), 'a store key has 1 to 1978 bytes, the first of them not 0')
     this.keys.push(key)
     this.values.push(value)
   }
 
   remove(key: Bytes): void {
-    assert(isStoreKey(key), 'a store key has 1 to 1978 bytes')
+    assert(isStoreKey(key), 'a store key has 1 to 1978 bytes, the first of them not 0')
     this.keys.push(key)
     this.values.push(undefined)
   }
 }
 
 function isStoreKey(key: Bytes): boolean {
-  return key.length > 0 && key.length <= LIMITS.storeKeyBytes
+  return key.length > 0 && key.length <= LIMITS.storeKeyBytes && key[0] !== OWN_SPACE
 }
 
 export interface StoreStats {
   /** Bytes the store takes where it lives. */
   readonly bytes: number
-  /** Keys in it. */
-  readonly keys: number
-  /** Bytes inside it that are free to be used again; approximate while a batch is written. */
+  /** Those of them that are free to be used again, or soon will be; approximate. */
   readonly freeBytes: number
 }
 
-export interface Store extends StoreReader {
+/** A store that somebody else writes. */
+export interface SnapshotSource {
+  /** The newest durable state. */
+  snapshot(): StoreSnapshot
+  close(): Promise<void>
+}
+
+export interface Store extends StoreReader, SnapshotSource {
   /** What a resolved `write` means: flushed to the disk, or kept in this process only. */
   readonly durability: 'flushed' | 'memory'
   /** Takes effect whole, then resolves; see the obligations above. */
   write(batch: StoreBatch): Promise<void>
   snapshot(): StoreSnapshot
   stats(): StoreStats
-  /** Settles what was written, then lets go. Later calls throw `Closed`. */
+  /**
+   * Settles what was written, then lets go. Later calls throw `Closed`. Rejects when the store had
+   * failed and no write was rejected for it: what was acked is safe all the same.
+   */
   close(): Promise<void>
+}
+
+/** What every call gets after `close`. */
+export function storeClosed(): HoldfastError {
+  return new HoldfastError('Closed', 'the store is closed')
 }

@@ -422,10 +422,13 @@ class DatabaseHandle {
     if (left !== undefined) await left
     this.#expiry.stop()
     this.#snapshots.close()
-    await this.#node.close()
-    // What failed was told where it failed.
-    await Promise.allSettled([...this.#work.values()].map(({ done }) => done))
-    await this.#parts.release()
+    try {
+      await this.#node.close()
+    } finally {
+      // What failed was told where it failed.
+      await Promise.allSettled([...this.#work.values()].map(({ done }) => done))
+      await this.#parts.release()
+    }
   }
 
   [Symbol.asyncDispose](): Promise<void> {

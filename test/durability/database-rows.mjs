@@ -30,11 +30,13 @@ const tables = {
 export const openRows = (dir) => open({ dir, tables })
 
 /**
- * The same database over a store that never syncs: for the proof that the test can fail.
+ * The same database over a store that never syncs, for the proof that the test can fail; or over one
+ * that begins a segment of its journal, and folds one, every few writes.
  * @param {string} dir
+ * @param {{ unsafeNoSync: true } | { segmentBytes: number }} options
  */
-export async function openUnsynced(dir) {
-  const store = openLmdbStore({ dir, unsafeNoSync: true })
+export async function openOver(dir, options) {
+  const store = openLmdbStore({ env: systemEnv, dir, ...options })
   const node = new Node({ env: systemEnv, store, openLog: openLocalLog })
   await node.start(4)
   const parts = { node, dir, onProgress: undefined, release: () => Promise.resolve() }

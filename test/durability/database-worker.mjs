@@ -1,12 +1,18 @@
 /**
  * Writes to a database and acks what it was promised: `database-worker.mjs <folder> <mode> <writes>`.
- * Mode `synced` is the database as everyone opens it, `no-sync` one whose store never syncs.
+ * Mode `synced` is the database as everyone opens it, `no-sync` one whose store never syncs, and
+ * `folding` one whose journal is in tiny segments.
  */
 import { writeSync } from 'node:fs'
-import { openRows, openUnsynced, putOne, transactOne } from './database-rows.mjs'
+import { openOver, openRows, putOne, transactOne } from './database-rows.mjs'
 
 const [folder = '.', mode = 'synced', writes = '60'] = process.argv.slice(2)
-const db = await (mode === 'no-sync' ? openUnsynced(folder) : openRows(folder))
+
+function openAs() {
+  if (mode === 'no-sync') return openOver(folder, { unsafeNoSync: true })
+  return mode === 'folding' ? openOver(folder, { segmentBytes: 3_000 }) : openRows(folder)
+}
+const db = await openAs()
 
 let next = 0
 async function lane() {

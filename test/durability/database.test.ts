@@ -25,7 +25,7 @@ beforeAll(() => {
 afterAll(() => rmSync(scratch, { recursive: true, force: true }))
 
 function record(
-  mode: 'synced' | 'no-sync',
+  mode: 'synced' | 'no-sync' | 'folding',
   inject: readonly string[] = [],
   writes = WRITES,
 ): Promise<Recording> {
@@ -72,6 +72,21 @@ describe.skipIf(unavailable !== undefined)('an ack of the database', { timeout: 
     expect(report.violations).toBeGreaterThan(0)
   })
 
+  test('survives every crash while segments of the journal are begun, folded and removed', async () => {
+    const recording = await record('folding', ['fdatasync:delay_enter=500'], 60)
+    expect(segmentsIn(recording)).toBeGreaterThan(5)
+    for (const directories of ['strict', 'ext4'] as const) {
+      const report = await check(recording, { crashPoints: 40, imagesPerPoint: 5, directories })
+      expect(report.found).toEqual([])
+      expect(report.acks).toBe(60)
+      expect(report.crashPointsPending).toBeGreaterThan(15)
+    }
+    const unsynced = recording.events.filter((event) => event.kind !== 'sync')
+    const few = { crashPoints: 8, imagesPerPoint: 3, from: 'first-ack' } as const
+    const without = await check({ ...recording, events: unsynced }, few)
+    expect(without.violations).toBeGreaterThan(0)
+  })
+
   test('comes from a folder that opens, wherever the crash was while it was made', async () => {
     const recording = await record('synced', [], 3)
     for (const directories of ['strict', 'ext4'] as const) {
@@ -83,6 +98,13 @@ describe.skipIf(unavailable !== undefined)('an ack of the database', { timeout: 
     }
   })
 })
+
+/** Of the journal: how many were made, and removed again. */
+function segmentsIn({ events }: Recording): number {
+  const gone = events.filter((event) => event.kind === 'entries' && event.cause === 'remove')
+  const paths = gone.flatMap((event) => (event.kind === 'entries' ? event.changes : []))
+  return paths.filter(({ path }) => path.startsWith('journal.')).length
+}
 
 /** All that was done until the second ack was out. */
 function madeIn(recording: Recording): Recording['events'] {
@@ -115,3 +137,21 @@ describe.skipIf(unavailable !== undefined)(
       })
   },
 )
+
+describe.skipIf(unavailable !== undefined)('what a failed sync left', { timeout: 60_000 }, () => {
+  // The system takes what it could not write for written: no later sync makes it durable.
+  for (const when of [2, 3, 6])
+    test(`is not read by who opens the folder again, of sync ${when}`, async () => {
+      const folder = mkdtempSync(join(scratch, 'failing-'))
+      const recording = await recordWorker({
+        worker: [...program('store-failing-worker'), folder],
+        folder,
+        env: { UV_THREADPOOL_SIZE: '1' },
+        inject: [`fdatasync:error=EIO:when=${when}`],
+      })
+      const options = { crashPoints: 30, imagesPerPoint: 5, from: 'first-ack' } as const
+      const report = await check(recording, options, 'store-verify')
+      expect(report.found).toEqual([])
+      expect(report.acks).toBeGreaterThan(2)
+    })
+})

@@ -5,6 +5,8 @@
  */
 import { fork } from 'node:child_process'
 import { writeSync } from 'node:fs'
+import { systemEnv } from '../../dist/core/system-env.js'
+import { openLmdbReader } from '../../dist/store/lmdb-reader.js'
 import { openLmdbStore } from '../../dist/store/lmdb-store.js'
 import { StoreBatch } from '../../dist/store/store.js'
 
@@ -33,7 +35,7 @@ function writeRow(store, id) {
 }
 
 async function writeThenDie() {
-  const store = openLmdbStore({ dir: folder })
+  const store = openLmdbStore({ env: systemEnv, dir: folder })
   const id = lastIn(store) + 1
   for (let more = 0; more < 3; more++) await writeRow(store, id + more)
   void writeRow(store, id + 3)
@@ -48,7 +50,7 @@ async function writeThenDie() {
 async function reopenAndAck() {
   const writer = fork(process.argv[1] ?? '', [folder, rounds, 'write'])
   await new Promise((resolve) => writer.once('exit', resolve))
-  const store = openLmdbStore({ dir: folder })
+  const store = openLmdbStore({ env: systemEnv, dir: folder })
   const last = lastIn(store)
   for (; acked < last; acked++) writeSync(1, `ack ${acked + 1}\n`)
   await store.close()
@@ -57,7 +59,7 @@ async function reopenAndAck() {
 async function readAndAck() {
   const writer = fork(process.argv[1] ?? '', [folder, rounds, 'write'])
   await new Promise((resolve) => writer.once('exit', resolve))
-  const store = openLmdbStore({ dir: folder, readOnly: true })
+  const store = openLmdbReader(folder)
   const last = lastIn(store.snapshot())
   for (; acked < last; acked++) writeSync(1, `ack ${acked + 1}\n`)
   await store.close()

@@ -1,5 +1,6 @@
 /** Answers for crash images of a bare store whether every acked row is there: `store-verify.mjs`. */
 import { createInterface } from 'node:readline'
+import { systemEnv } from '../../dist/core/system-env.js'
 import { openLmdbStore } from '../../dist/store/lmdb-store.js'
 
 for await (const line of createInterface({ input: process.stdin })) {
@@ -8,7 +9,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   const { dir, acked } = JSON.parse(line)
   const violations = []
   try {
-    const store = openLmdbStore({ dir })
+    const store = openLmdbStore({ env: systemEnv, dir })
     for (const id of acked) {
       const found = store.get(Buffer.from(`row ${id.padStart(6, '0')}`))
       if (found === undefined || found[299] !== Number(id) % 256) violations.push(`ack ${id} lost`)

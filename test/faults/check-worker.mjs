@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto'
 import { createInterface } from 'node:readline'
 import { checkStore } from '../../dist/shard/check.js'
+import { systemEnv } from '../../dist/core/system-env.js'
 import { openLmdbStore } from '../../dist/store/lmdb-store.js'
 
 /** @typedef {import('../../dist/store/store.js').Store} Store */
@@ -36,7 +37,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   let check = 'found'
   let detail = ''
   try {
-    const store = openLmdbStore({ dir })
+    const store = openLmdbStore({ env: systemEnv, dir })
     try {
       read = fullRead(store)
     } catch (error) {

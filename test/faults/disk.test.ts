@@ -8,6 +8,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, type TestContex
 import { crc32 } from '../../src/core/hash.ts'
 import { isHoldfastError, open, strong } from '../../src/index.ts'
 import { STATE_KEY } from '../../src/shard/apply-loop.ts'
+import { systemEnv } from '../../src/core/system-env.ts'
 import { openLmdbStore } from '../../src/store/lmdb-store.ts'
 import { StoreBatch } from '../../src/store/store.ts'
 import { Victim } from '../crash/victim.ts'
@@ -288,7 +289,7 @@ describe('a data file', { timeout: 60_000 }, () => {
 
   test('of a newer format is refused in words, and left as it is', async () => {
     const dir = damaged(() => undefined)
-    const store = openLmdbStore({ dir })
+    const store = openLmdbStore({ env: systemEnv, dir })
     const record = Buffer.from(store.get(STATE_KEY) ?? [])
     record[4] = (record[4] ?? 0) + 1
     record.writeUInt32LE(crc32(record, 4), 0)

@@ -5,6 +5,7 @@ import { open, strong, unique, unvalidated, type SchemaProgress } from '../../sr
 import { crc32 } from '../../src/core/hash.ts'
 import { STATE_KEY } from '../../src/shard/apply-loop.ts'
 import { STORE_FORMAT } from '../../src/shard/log-state.ts'
+import { systemEnv } from '../../src/core/system-env.ts'
 import { openLmdbStore } from '../../src/store/lmdb-store.ts'
 import { StoreBatch } from '../../src/store/store.ts'
 import { declareTable } from '../../src/table/schema-work.ts'
@@ -473,7 +474,7 @@ describe('a folder', () => {
     await first.t.put({ id: 'a', name: 'x' })
     await first.close()
     const formatted = async (format: number): Promise<void> => {
-      const store = openLmdbStore({ dir })
+      const store = openLmdbStore({ env: systemEnv, dir })
       const record = Uint8Array.from(store.get(STATE_KEY) ?? [])
       record[4] = format
       new DataView(record.buffer).setUint32(0, crc32(record, 4), true)

@@ -86,7 +86,7 @@ async function withNames<T>(
   }
   const store = openStoreToRead(target.dir)
   try {
-    return await work(storedNames(store))
+    return await work(storedNames(store.snapshot()))
   } finally {
     await store.close()
   }

@@ -4,7 +4,7 @@ import { hex } from '../../core/bytes.ts'
 import type { Env } from '../../core/env.ts'
 import { HoldfastError } from '../../core/errors.ts'
 import type { Position } from '../../log/log.ts'
-import type { Store, StoreSnapshot } from '../../store/store.ts'
+import type { SnapshotSource, StoreSnapshot } from '../../store/store.ts'
 import { ArchiveWriter } from './archive.ts'
 import { latest, readCatalog } from './catalog.ts'
 import { HIDDEN_TABLES } from '../definitions.ts'
@@ -60,7 +60,7 @@ export interface BackupFolder {
 
 interface Source {
   readonly env: Env
-  readonly store: Store
+  readonly store: SnapshotSource
   readonly openFolder: ((dir: string) => Promise<BackupFolder>) | undefined
 }
 
@@ -133,7 +133,10 @@ function isPath(path: unknown): boolean {
   return typeof path === 'string' && path !== '' && !path.includes('\0')
 }
 
-async function oneMoment<T>(store: Store, work: (reader: StoreSnapshot) => Promise<T>): Promise<T> {
+async function oneMoment<T>(
+  store: SnapshotSource,
+  work: (reader: StoreSnapshot) => Promise<T>,
+): Promise<T> {
   const snapshot = store.snapshot()
   try {
     return await work(snapshot)

@@ -88,7 +88,7 @@ async function readOthers(
 }
 
 async function checkRestored(scratch: Store, pace: Pace): ReturnType<typeof checkStore> {
-  const { keys } = scratch.stats()
+  const keys = scratch.scan({}, () => undefined)
   let seen = 0
   const report = await checkStore(scratch, {
     progress: (done) => (seen = done),
