@@ -11,12 +11,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { HoldfastError } from '../core/errors.ts'
 import { dataFile, syncFile, syncFolder } from './lmdb-file.ts'
+import { hasJournal } from './lmdb-journal.ts'
 
 const ASIDE = '.restoring'
 
 /** Throws `AlreadyExists` for a folder with a database: nothing is ever restored over one. */
 export function assertNoDatabase(dir: string): void {
-  if (!existsSync(dataFile(dir))) return
+  if (!existsSync(dataFile(dir)) && !hasJournal(dir)) return
   throw new HoldfastError('AlreadyExists', `there is a database in ${dir}: it is left as it is`, {
     details: { dir, next: 'restore into an empty folder' },
   })

@@ -16,12 +16,21 @@ export function commitError(status: number, path: string): HoldfastError {
 
 /** Whether the file system of `path` has less room left than a write of LMDB's may take. */
 function isFull(path: string): boolean {
+  return freeOnDisk(path) < WRITE_BYTES_MAX
+}
+
+/** Bytes that the file system of `path` has left; infinite where it does not say. */
+export function freeOnDisk(path: string): number {
   try {
     const { bavail, bsize } = statfsSync(path)
-    return bavail * bsize < WRITE_BYTES_MAX
+    return bavail * bsize
   } catch {
-    return false
+    return Number.POSITIVE_INFINITY
   }
+}
+
+export function diskFull(what: string): HoldfastError {
+  return new HoldfastError('StorageFull', `${what}: the disk is full`, { applied: 'no' })
 }
 
 /** LMDB gathers up to 64 pages for one write; a larger value is written whole. */

@@ -395,12 +395,12 @@ describe('a disk that gets full', () => {
     writeFileSync(join(disk, 'filler'), Buffer.alloc((bavail - blocks) * bsize))
   }
 
-  // In a process of its own: lmdb-js may damage its memory over a commit that fails, and be ended.
   it('wherever it does, keeps what was acked, and nothing that was said to have failed', async (context) => {
     mountDisk(context)
     const dir = join(disk, 'db')
     let blocks = 0
-    for (let isEnough = false; !isEnough; blocks++) {
+    // Few blocks stop the journal, more of them the folding: that takes its room in advance.
+    for (let isEnough = false; !isEnough; blocks += blocks < 6 ? 1 : 16) {
       mkdirSync(dir)
       const writer = new Victim(WORKER)
       writer.tell({ do: 'open', dir, segmentBytes: 1_500 })
@@ -409,8 +409,8 @@ describe('a disk that gets full', () => {
       fill(blocks)
       writer.tell({ do: 'write', batches: 150 })
       writer.tell({ do: 'close' })
-      const end = await writer.said('ended').then(() => 'ended', String)
-      expect(end).toMatch(/^ended$|SIGABRT|SIGSEGV/)
+      // lmdb-js damages its memory over a page that cannot be written: it must not come to that.
+      await writer.said('ended')
       await writer.kill()
       const acked = writer.lines.filter((line) => line.startsWith('ack')).length
       const failed = writer.lines.filter((line) => line.startsWith('fail'))
@@ -418,11 +418,9 @@ describe('a disk that gets full', () => {
       isEnough = failed.length === 0 && writer.lines.includes('closed')
       rmSync(join(disk, 'filler'))
       const state = await opening(dir)
-      if (end === 'ended') expect(state, `with ${blocks} blocks`).toBe(`${acked}`)
-      else expect(Number(state)).toBeGreaterThanOrEqual(acked)
+      expect(state, `with ${blocks} blocks`).toBe(`${acked}`)
       rmSync(dir, { recursive: true })
     }
-    // To begin, to append and to fold take some each.
-    expect(blocks).toBeGreaterThan(4)
+    expect(blocks).toBeGreaterThan(20)
   })
 })

@@ -18,6 +18,7 @@
  */
 import {
   closeSync,
+  existsSync,
   fdatasync,
   ftruncateSync,
   openSync,
@@ -251,6 +252,11 @@ function writeAll(file: number, bytes: Buffer, position: number): void {
 
 function segmentPath(dir: string, segment: number): string {
   return join(dir, `journal.${String(segment).padStart(6, '0')}`)
+}
+
+/** Whether writes lie in `dir` that are in no data file, as far as anybody knows. */
+export function hasJournal(dir: string): boolean {
+  return existsSync(dir) && segmentsIn(dir).length > 0
 }
 
 /** Numbers of the segments in a folder, rising. */

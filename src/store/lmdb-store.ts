@@ -55,8 +55,9 @@ export interface LmdbOptions {
 
 /** Two of them are in memory at most, and what opening reads at most. */
 const SEGMENT_BYTES = 16 * 1024 * 1024
-/** Pairs of one transaction of folding: some milliseconds of the event loop. */
+/** Pairs, and bytes of values, of one transaction of folding: some milliseconds of the event loop. */
 const FOLD_PAIRS = 1_000
+const FOLD_BYTES = 1024 * 1024
 /** Without a write, from when on what is in memory is folded. */
 const REST_MS = 300
 
@@ -279,13 +280,14 @@ class LmdbStore implements Store {
   }
 
   async #putInTree(table: Memtable, mark: Bytes): Promise<void> {
-    let batch = new StoreBatch()
+    let [batch, bytes] = [new StoreBatch(), 0]
     for (const [key, value] of table.ordered.entries()) {
       if (value === null) batch.remove(bytesOfText(key))
       else batch.put(bytesOfText(key), value)
-      if (batch.size < FOLD_PAIRS) continue
+      bytes += value?.length ?? 0
+      if (batch.size < FOLD_PAIRS && bytes < FOLD_BYTES) continue
       await this.#tree.write(batch)
-      batch = new StoreBatch()
+      ;[batch, bytes] = [new StoreBatch(), 0]
     }
     await this.#tree.write(batch, mark)
   }

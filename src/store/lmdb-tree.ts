@@ -20,7 +20,7 @@ import { open as openLmdb, type RootDatabase, type Transaction } from 'lmdb'
 import { compareBytes, copied, EMPTY, type Bytes } from '../core/bytes.ts'
 import type { HoldfastError } from '../core/errors.ts'
 import { LIMITS } from '../core/limits.ts'
-import { commitError, storageError } from './lmdb-errors.ts'
+import { commitError, diskFull, freeOnDisk, storageError } from './lmdb-errors.ts'
 import {
   checkLmdbFile,
   dataFile,
@@ -260,6 +260,12 @@ class Tree implements LmdbTree {
     const database = this.#database
     const batches = this.#waiting
     this.#waiting = []
+    const full = this.#hasRoom(batches) ? undefined : diskFull('there may be no room for a commit')
+    if (full !== undefined) {
+      this.#writing.push(...batches)
+      this.#fail(full)
+      return
+    }
     let commit: Promise<unknown> | undefined
     try {
       // lmdb-js may give several promises for one transaction; the last one is followed.
@@ -284,6 +290,20 @@ class Tree implements LmdbTree {
       return
     }
     this.#follow(batches, commit)
+  }
+
+  /**
+   * Whether the disk has what a commit takes at the most. LMDB can tell of a page that could not be
+   * written; but lmdb-js then writes a message beyond its memory, and the process dies of it later.
+   */
+  #hasRoom(batches: readonly Waiting[]): boolean {
+    let neededBytes = ROOM_BYTES
+    for (const { batch } of batches) {
+      for (const [i, key] of batch.keys.entries()) {
+        neededBytes += PAGE_BYTES + 2 * (key.length + (batch.values[i]?.length ?? 0))
+      }
+    }
+    return freeOnDisk(this.#path) + this.stats().freeBytes >= neededBytes
   }
 
   #follow(batches: Waiting[], commit: Promise<unknown> | undefined): void {
@@ -455,6 +475,9 @@ function least(gte: Bytes | undefined): Bytes {
   return gte === undefined || gte.length === 0 || gte[0] === OWN_SPACE ? FIRST_KEY : gte
 }
 
+/** Each pair dirties a leaf of its own at the worst; branches, and the list of free pages, besides. */
+const PAGE_BYTES = 4096
+const ROOM_BYTES = 256 * 1024
 /** Where the mark lies. */
 const MARK_KEY = Uint8Array.of(OWN_SPACE, 0x01)
 /** Not above any key of the callers'. */
