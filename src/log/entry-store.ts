@@ -23,7 +23,7 @@ export function entryKey(position: Position, chunk: number): Bytes {
   return key
 }
 
-/** Adds the entry to `batch`; `frame` must not change afterwards. */
+/** Adds the entry to `batch`; `frame` must not change until the batch settles. */
 export function putEntry(batch: StoreBatch, position: Position, frame: Bytes): void {
   const chunks = Math.ceil(frame.length / CHUNK_BYTES)
   const keys = Buffer.allocUnsafe(KEY_BYTES * chunks)

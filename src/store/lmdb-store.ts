@@ -47,14 +47,14 @@ export interface LmdbOptions {
   /** The folder; it exists. */
   readonly dir: string
   readonly env: Pick<Env, 'random' | 'timers'>
-  /** Of a segment of the journal, from which on the next one is begun. Default 16 MiB. */
+  /** Of a segment of the journal, from which on the next one is begun. Default 4 MiB. */
   readonly segmentBytes?: number
   /** Switches syncing off: for the proof that the durability test can fail, and nothing else. */
   readonly unsafeNoSync?: boolean
 }
 
 /** Two of them are in memory at most, and what opening reads at most. */
-const SEGMENT_BYTES = 16 * 1024 * 1024
+const SEGMENT_BYTES = 4 * 1024 * 1024
 /** Pairs, and bytes of values, of one transaction of folding: some milliseconds of the event loop. */
 const FOLD_PAIRS = 1_000
 const FOLD_BYTES = 1024 * 1024
@@ -281,7 +281,7 @@ class LmdbStore implements Store {
 
   async #putInTree(table: Memtable, mark: Bytes): Promise<void> {
     let [batch, bytes] = [new StoreBatch(), 0]
-    for (const [key, value] of table.ordered.entries()) {
+    for (const [key, value] of table.sorted()) {
       if (value === null) batch.remove(bytesOfText(key))
       else batch.put(bytesOfText(key), value)
       bytes += value?.length ?? 0

@@ -16,23 +16,36 @@ import {
 /** null: removed. */
 export type Written = Bytes | null
 
+/** Where in a memtable's memory a value lies; REMOVED for none. */
+type Ref = number
+
 /** Anything that knows what was written of a key last, and all that was written in order. */
 export interface Layer {
   /** undefined: nothing was. */
   get(key: string): Written | undefined
   /** How many keys were written. */
   readonly size: number
-  readonly ordered: OrderedMap<Written>
+  readonly ordered: OrderedMap<Ref>
+  read(ref: Ref): Written
 }
 
+/**
+ * Values lie one after another in chunks of memory, each behind its length: an object for each would
+ * outlive the youngest generation, and fill the heap between two of the large collections.
+ */
 export class Memtable implements Layer {
-  /** Most look-ups find nothing here: a hash says so at a tenth of what the tree would take. */
-  readonly #values = new Map<string, Written>()
-  readonly ordered: OrderedMap<Written> = orderedMap()
+  readonly #refs = new Map<string, Ref>()
+  readonly #chunks: Buffer[] = []
+  /** Bytes of the last chunk. */
+  #used = 0
+  /** Made when somebody asks for the order: until then a write costs a hash. */
+  #tree: OrderedMap<Ref> = orderedMap()
+  /** What was written since then. */
+  #unordered: string[] = []
   #bytes = 0
 
   get size(): number {
-    return this.#values.size
+    return this.#refs.size
   }
 
   /** Bytes of keys and values that are not overwritten. */
@@ -41,23 +54,87 @@ export class Memtable implements Layer {
   }
 
   get(key: string): Written | undefined {
-    return this.#values.get(key)
+    const ref = this.#refs.get(key)
+    return ref === undefined ? undefined : this.read(ref)
   }
 
+  read(ref: Ref): Written {
+    if (ref === REMOVED) return null
+    const chunk = this.#chunks[ref >>> CHUNK_BITS] as Buffer
+    const start = (ref & (CHUNK_BYTES - 1)) + LENGTH_BYTES
+    return chunk.subarray(start, start + chunk.readUInt32LE(start - LENGTH_BYTES))
+  }
+
+  /** Copies both. */
   put(key: string, value: Written): void {
-    const old = this.#values.get(key)
+    const old = this.#refs.get(key)
     if (old === undefined) this.#bytes += key.length
-    this.#bytes += (value?.length ?? 0) - (old?.length ?? 0)
-    this.#values.set(key, value)
-    this.ordered.set(key, value)
+    else this.#bytes -= this.read(old)?.length ?? 0
+    this.#bytes += value?.length ?? 0
+    this.#refs.set(key, value === null ? REMOVED : this.#keep(value))
+    this.#unordered.push(key)
+  }
+
+  #keep(value: Bytes): Ref {
+    const neededBytes = LENGTH_BYTES + value.length
+    let chunk = this.#chunks.at(-1)
+    if (chunk === undefined || this.#used + neededBytes > chunk.length) {
+      chunk = Buffer.allocUnsafeSlow(Math.max(CHUNK_BYTES, neededBytes))
+      this.#chunks.push(chunk)
+      this.#used = 0
+    }
+    const at = this.#used
+    chunk.writeUInt32LE(value.length, at)
+    chunk.set(value, at + LENGTH_BYTES)
+    // What is longer has its chunk to itself: a place must fit in its bits.
+    this.#used = chunk.length > CHUNK_BYTES ? chunk.length : at + neededBytes
+    return ((this.#chunks.length - 1) << CHUNK_BITS) | at
+  }
+
+  get ordered(): OrderedMap<Ref> {
+    const keys = this.#unordered
+    if (keys.length === 0) return this.#tree
+    this.#unordered = []
+    if (keys.length * MANY > this.#tree.size) this.#tree = orderedMap(this.#sorted())
+    else for (const key of keys) this.#tree.set(key, this.#refs.get(key) ?? REMOVED)
+    return this.#tree
+  }
+
+  *#sorted(): Generator<[string, Ref], void> {
+    // By UTF-16 units, which are bytes here.
+    for (const key of [...this.#refs.keys()].toSorted()) {
+      yield [key, this.#refs.get(key) ?? REMOVED]
+    }
+  }
+
+  /** All pairs in order. */
+  *sorted(): Generator<[string, Written], void> {
+    for (const [key, ref] of this.#sorted()) yield [key, this.read(ref)]
   }
 
   /** What is written now, for ever. */
   frozen(): Layer {
     const ordered = this.ordered.clone()
-    return { get: (key) => ordered.get(key), size: ordered.size, ordered }
+    const read = (ref: Ref): Written => this.read(ref)
+    return {
+      get: (key) => {
+        const ref = ordered.get(key)
+        return ref === undefined ? undefined : read(ref)
+      },
+      size: ordered.size,
+      ordered,
+      read,
+    }
   }
 }
+
+const REMOVED: Ref = -1
+const LENGTH_BYTES = 4
+/** A place is a chunk's number and an offset in it. */
+const CHUNK_BITS = 17
+const CHUNK_BYTES = 1 << CHUNK_BITS
+/** From a share of one in so many on, sorting all is cheaper than putting each in its place. */
+const MANY = 8
 
 /** Reads `below` as if the layers, the newest first, had been written into it. */
 export function getThrough(
@@ -119,32 +196,29 @@ class WrittenPairs {
   /** The next one's key; undefined at the end. */
   key: Bytes | undefined
   value: Written = null
-  readonly #heads: { pairs: Iterator<readonly [string, Written], void>; head: Head | undefined }[]
+  readonly #heads: { layer: Layer; pairs: Iterator<Head, void>; head: Head | undefined }[]
   readonly #sign: number
 
   constructor(layers: readonly Layer[], range: RangeOptions) {
     this.#sign = range.reverse === true ? -1 : 1
-    this.#heads = layers.map(({ ordered }) => {
-      const pairs = pairsIn(ordered, range)
-      return { pairs, head: headOf(pairs) }
+    this.#heads = layers.map((layer) => {
+      const pairs = pairsIn(layer.ordered, range)
+      return { layer, pairs, head: headOf(pairs) }
     })
     this.next()
   }
 
   next(): void {
     let first: Head | undefined
-    for (const { head } of this.#heads) {
+    for (const { layer, head } of this.#heads) {
       if (head === undefined) continue
-      if (first === undefined || this.#isBefore(head[0], first[0])) first = head
+      if (first !== undefined && !this.#isBefore(head[0], first[0])) continue
+      first = head
+      this.value = layer.read(head[1])
     }
-    if (first === undefined) {
-      this.key = undefined
-      return
-    }
-    this.key = bytesOfText(first[0])
-    this.value = first[1]
-    for (const layer of this.#heads) {
-      if (layer.head?.[0] === first[0]) layer.head = headOf(layer.pairs)
+    this.key = first === undefined ? undefined : bytesOfText(first[0])
+    for (const one of this.#heads) {
+      if (first !== undefined && one.head?.[0] === first[0]) one.head = headOf(one.pairs)
     }
   }
 
@@ -153,7 +227,7 @@ class WrittenPairs {
   }
 }
 
-type Head = readonly [string, Written]
+type Head = readonly [string, Ref]
 
 function headOf(pairs: Iterator<Head, void>): Head | undefined {
   const step = pairs.next()

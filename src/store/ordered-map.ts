@@ -11,8 +11,11 @@ const BTree: TreeClass = 'default' in BTreeModule ? BTreeModule.default : BTreeM
 /** Keys are binary strings (core/bytes.ts): V8 compares those as fast as bytes, and hashes them. */
 export type OrderedMap<V> = InstanceType<typeof BTree<string, V>>
 
-export function orderedMap<V>(): OrderedMap<V> {
-  return new BTree<string, V>(undefined, compareText)
+/** With `pairs` in it, which come in order. */
+export function orderedMap<V>(pairs?: Iterable<[string, V]>): OrderedMap<V> {
+  const map = new BTree<string, V>(undefined, compareText)
+  for (const [key, value] of pairs ?? []) map.set(key, value)
+  return map
 }
 
 /** Pairs in a range, in its order. `limit` is the caller's affair. */

@@ -6,7 +6,7 @@
  * - Borrowed bytes: every key and value handed out is a view, valid only until the next call on
  *   any store or snapshot of this process, until the visitor returns, and until the current step
  *   of the event loop ends. Copy what you keep; change nothing in it.
- * - Given bytes: keys and values put in a batch must not change afterwards. A store may keep them.
+ * - Given bytes: keys and values put in a batch must not change until its promise settles.
  * - Order: batches take effect one after another, in the order of the calls to `write`. Each takes
  *   effect whole or not at all, after a crash too; a later batch never survives without an earlier.
  * - Visibility: once a batch's promise resolved, every read begun later sees it. Before that a read
