@@ -89,6 +89,16 @@ export const ERRORS = {
     'no',
     'Start this node from a snapshot: the entries that it needs are no longer in the log.',
   ),
+  LogReset: entry(
+    'corrupt',
+    'unknown',
+    'Stop writing, and find out who deleted or replaced the stream; the nodes have what they applied.',
+  ),
+  EngineUnsupported: entry(
+    'unavailable',
+    'no',
+    'Set up the NATS servers, or the stream, as the message says.',
+  ),
   Halted: entry('unavailable', 'no', 'Read the cause, mend it, and open the database again.'),
   FolderInUse: entry(
     'unavailable',

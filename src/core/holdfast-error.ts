@@ -67,6 +67,8 @@ export type ErrorCode =
   | 'LogUnavailable'
   | 'LogFull'
   | 'LogTrimmed'
+  | 'LogReset'
+  | 'EngineUnsupported'
   | 'Closed'
   | 'Halted'
   | 'FolderInUse'

@@ -26,6 +26,8 @@ export interface LogUnderTest {
   readonly run?: <T>(done: Promise<T>) => Promise<T>
   /** A new, empty log. */
   readonly open: () => Promise<OpenedLog>
+  /** Resolves once what is under way has arrived, where that takes more than a few turns. */
+  readonly settled?: () => Promise<void>
 }
 
 interface Seen {
@@ -68,7 +70,8 @@ export function logContract(name: string, makeLog: () => LogUnderTest): void {
       return log
     }
     const settled = async (): Promise<void> => {
-      if (run !== undefined) await delay(env, SETTLE_MS)
+      if (made.settled !== undefined) await made.settled()
+      else if (run !== undefined) await delay(env, SETTLE_MS)
       else for (let i = 0; i < 5; i++) await turn(env)
     }
     const body = async (): Promise<void> => {

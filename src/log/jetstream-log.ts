@@ -1,0 +1,212 @@
+/**
+ * The log as a JetStream stream: its sequence is the position. An ack comes after a quorum of the
+ * stream's replicas stored the message; whether it is synced by then is for jetstream-durability.ts.
+ */
+import {
+  jetstream,
+  JetStreamApiError,
+  type JetStreamClient,
+  type JetStreamManager,
+  type StreamInfo,
+} from '@nats-io/jetstream'
+import type { Bytes } from '../core/bytes.ts'
+import type { Env } from '../core/env.ts'
+import { HoldfastError } from '../core/errors.ts'
+import {
+  checkNatsName,
+  connectNats,
+  hasNoResponder,
+  LinkDown,
+  type NatsLink,
+  type NatsOptions,
+} from '../core/nats-connection.ts'
+import { hasFailedToStore, hasNoRoom, openNatsStream } from '../core/nats-stream.ts'
+import {
+  readDurability,
+  type DurabilityOptions,
+  type DurabilityReading,
+} from './jetstream-durability.ts'
+import { JetStreamFollower } from './jetstream-follower.ts'
+import {
+  logStream,
+  noRoom,
+  streamName,
+  streamSubject,
+  type StreamOptions,
+} from './jetstream-stream.ts'
+import type { Appended, Log, LogFollower, Position, Unfollow } from './log.ts'
+
+/** Milliseconds until an append without an ack is `OutcomeUnknown`; the carrier sends it again. */
+const ACK_MS = 5_000
+/** After so long without an ack, while appends fail, another server is tried: elections take less. */
+const MOVE_AFTER_MS = 10_000
+/** The same message is being stored: its place is not known yet. */
+const IN_FLIGHT = 10_201
+
+export interface JetStreamOptions extends NatsOptions, StreamOptions {
+  /** What the servers list the connection as. */
+  readonly client?: string | undefined
+}
+
+/** A log whose servers can be asked how they keep it. */
+export interface JetStreamLog extends Log {
+  /** Whether an ack says that a quorum synced, as far as the servers let it be read. */
+  readDurability(options: DurabilityOptions): Promise<DurabilityReading>
+}
+
+/**
+ * Connects, and makes the stream when it is missing. Throws `InvalidArgument`, `Unreachable`, `EngineUnsupported`,
+ * `LogFull` when the servers have no room for the stream, and `LogUnavailable` when it cannot be
+ * opened in time.
+ */
+export async function openJetStreamLog(env: Env, options: JetStreamOptions): Promise<JetStreamLog> {
+  checkNatsName(options.name)
+  const link = await connectNats(options, options.client ?? 'holdfast log')
+  try {
+    const { manager, info } = await openNatsStream(env, link.connection, logStream(options))
+    return new StreamLog({ env, link, manager, name: options.name, info })
+  } catch (cause) {
+    await link.close()
+    throw cause
+  }
+}
+
+interface LogParts {
+  readonly env: Env
+  readonly link: NatsLink
+  readonly manager: JetStreamManager
+  readonly name: string
+  readonly info: StreamInfo
+}
+
+class StreamLog implements JetStreamLog {
+  readonly durability = 'self'
+  readonly #env: Env
+  readonly #link: NatsLink
+  readonly #client: JetStreamClient
+  readonly #manager: JetStreamManager
+  readonly #name: string
+  readonly #created: string
+  readonly #subject: string
+  readonly #followers = new Set<JetStreamFollower>()
+  #last: Position
+  #failingSinceMs: number | undefined
+  #closed = false
+
+  constructor({ env, link, manager, name, info }: LogParts) {
+    this.#env = env
+    this.#link = link
+    this.#client = jetstream(link.connection)
+    this.#manager = manager
+    this.#name = streamName(name)
+    this.#created = info.created
+    this.#subject = streamSubject(name)
+    this.#last = info.state.last_seq
+    void this.#watchEnd()
+  }
+
+  last(): Position {
+    return this.#last
+  }
+
+  async append(frame: Bytes, messageId: string): Promise<Appended> {
+    if (this.#closed) throw new HoldfastError('Closed', 'the log is closed')
+    const options = {
+      msgID: messageId,
+      timeout: ACK_MS,
+      // A stream of others may have taken the subject since.
+      expect: { streamName: this.#name },
+    }
+    try {
+      const { seq } = await this.#link.call(() =>
+        this.#client.publish(this.#subject, frame, options),
+      )
+      this.#failingSinceMs = undefined
+      this.#heardOf(seq)
+      return { position: seq }
+    } catch (cause) {
+      const refusal = this.#refusal(cause)
+      if (refusal.code !== 'LogFull') this.#failing()
+      throw refusal
+    }
+  }
+
+  follow(from: Position, follower: LogFollower): Unfollow {
+    const made = new JetStreamFollower({
+      env: this.#env,
+      link: this.#link,
+      client: this.#client,
+      manager: this.#manager,
+      stream: this.#name,
+      created: this.#created,
+      from,
+      follower,
+      heardOf: (position) => this.#heardOf(position),
+    })
+    if (this.#closed) return () => undefined
+    this.#followers.add(made)
+    made.start()
+    return () => {
+      made.stop()
+      this.#followers.delete(made)
+    }
+  }
+
+  readDurability(options: DurabilityOptions): Promise<DurabilityReading> {
+    const stream = { manager: this.#manager, name: this.#name }
+    return readDurability(this.#env, this.#link, stream, options)
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    for (const follower of this.#followers) follower.stop()
+    this.#followers.clear()
+    await this.#link.close()
+  }
+
+  #heardOf(position: Position): void {
+    this.#last = Math.max(this.#last, position)
+  }
+
+  /** This server may be cut off from the others: after a while another is asked. */
+  #failing(): void {
+    const nowMs = this.#env.clock.monotonicMs()
+    this.#failingSinceMs ??= nowMs
+    if (nowMs - this.#failingSinceMs < MOVE_AFTER_MS || !this.#link.connected) return
+    this.#failingSinceMs = undefined
+    this.#link.move()
+  }
+
+  /** The client gives up on few things, and then for ever. */
+  async #watchEnd(): Promise<void> {
+    const cause = await this.#link.ended
+    if (cause === undefined) return
+    this.#closed = true
+    const message = `the connection to the log ended: ${cause.message}`
+    for (const follower of this.#followers) {
+      follower.fail(new HoldfastError('LogUnavailable', message, { cause }))
+    }
+  }
+
+  #refusal(cause: unknown): HoldfastError {
+    if (this.#closed) {
+      return new HoldfastError('Closed', 'the log was closed', { cause, applied: 'unknown' })
+    }
+    if (cause instanceof LinkDown) {
+      const code = cause.sent ? 'OutcomeUnknown' : 'LogUnavailable'
+      return new HoldfastError(code, cause.message, { cause })
+    }
+    if (hasNoRoom(cause)) return noRoom(cause)
+    if (cause instanceof JetStreamApiError) {
+      if (cause.code === IN_FLIGHT || hasFailedToStore(cause)) {
+        return new HoldfastError('OutcomeUnknown', `not stored yet: ${cause.message}`, { cause })
+      }
+      return new HoldfastError('LogUnavailable', `the log refused: ${cause.message}`, { cause })
+    }
+    if (hasNoResponder(cause)) {
+      return new HoldfastError('LogUnavailable', 'the log has no leader', { cause })
+    }
+    return new HoldfastError('OutcomeUnknown', 'no ack of the log came', { cause })
+  }
+}
