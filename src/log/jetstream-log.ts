@@ -10,7 +10,7 @@ import {
   type StreamInfo,
 } from '@nats-io/jetstream'
 import type { Bytes } from '../core/bytes.ts'
-import type { Env } from '../core/env.ts'
+import { delay, type Env } from '../core/env.ts'
 import { HoldfastError } from '../core/errors.ts'
 import {
   checkNatsName,
@@ -40,6 +40,9 @@ import type { Appended, Log, LogFollower, Position, Unfollow } from './log.ts'
 const ACK_MS = 5_000
 /** After so long without an ack, while appends fail, another server is tried: elections take less. */
 const MOVE_AFTER_MS = 10_000
+/** How long opening waits for a leader, and how long between attempts to find it. */
+const REACH_MS = 1_000
+const REACH_RETRY_MS = 20
 /** The same message is being stored: its place is not known yet. */
 const IN_FLIGHT = 10_201
 
@@ -64,11 +67,31 @@ export async function openJetStreamLog(env: Env, options: JetStreamOptions): Pro
   const link = await connectNats(options, options.client ?? 'holdfast log')
   try {
     const { manager, info } = await openNatsStream(env, link.connection, logStream(options))
+    await reached(env, link, options.name)
     return new StreamLog({ env, link, manager, name: options.name, info })
   } catch (cause) {
     await link.close()
     throw cause
   }
+}
+
+/**
+ * Waits a moment until appends from here reach a leader: of a stream that has just been made the
+ * other servers may not have heard. What asks is refused by the leader, and stored by nobody.
+ */
+async function reached(env: Env, link: NatsLink, name: string): Promise<void> {
+  const client = jetstream(link.connection, { timeout: REACH_MS })
+  const untilMs = env.clock.monotonicMs() + REACH_MS
+  const expect = { streamName: `not-${streamName(name)}` }
+  do {
+    try {
+      await link.call(() => client.publish(streamSubject(name), '', { expect }))
+    } catch (cause) {
+      if (cause instanceof JetStreamApiError) return
+    }
+    await delay(env, REACH_RETRY_MS)
+    // A log without a leader can be opened, too: what was applied can be read.
+  } while (env.clock.monotonicMs() < untilMs)
 }
 
 interface LogParts {
