@@ -1,5 +1,5 @@
 /** Holdfast's public API. */
-export { open, type OpenOptions } from './open.ts'
+export { open, type ClusterOptions, type NatsOptions, type OpenOptions } from './open.ts'
 export {
   backup,
   listBackups,

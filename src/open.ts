@@ -5,10 +5,15 @@ import { openFolderBlob } from './blob/folder-blob.ts'
 import { hex } from './core/bytes.ts'
 import { HoldfastError, isHoldfastError } from './core/errors.ts'
 import { systemEnv, systemProcess } from './core/system-env.ts'
+import type { NatsOptions } from './core/nats-connection.ts'
 import { openLocalLog } from './log/local-log.ts'
+import type { Log } from './log/log.ts'
 import { FolderSocket } from './server/folder-socket.ts'
 import { operations, type Operations } from './server/operations.ts'
+import { statePosition } from './shard/apply-loop.ts'
 import type { BackupFolder } from './shard/backup/destinations.ts'
+import { assertAlone, assertOwnLog, assertShared } from './shard/log-identity.ts'
+import type { Durability } from './shard/node.ts'
 import { claimFolder, type Claim } from './store/folder-claim.ts'
 import {
   abandonRestore,
@@ -30,6 +35,22 @@ import type { Database } from './table/database.ts'
 import type { TableDefinitions } from './table/schema.ts'
 import { checkShards, startDatabase, type DatabaseOptions } from './table/start-database.ts'
 
+export type { NatsOptions } from './core/nats-connection.ts'
+
+/** Where the log of a cluster is, and how it is reached. */
+export interface ClusterOptions extends NatsOptions {
+  /** Names the database among others on the same NATS. Default `holdfast`. */
+  readonly name?: string | undefined
+  /** Servers that keep the log, when it is made. Default 3, or 1 on a lone server. */
+  readonly replicas?: number | undefined
+  /** Bytes that the log may take, when it is made. Default 10 GiB. */
+  readonly maxBytes?: number | undefined
+  /** Monitoring endpoints of the servers, `http://host:8222`: they say whether acks are synced. */
+  readonly monitors?: readonly string[] | undefined
+  /** A system account, which can be asked instead. */
+  readonly system?: NatsOptions | undefined
+}
+
 export type OpenOptions<T extends TableDefinitions> = DatabaseOptions<T> &
   (
     | {
@@ -38,6 +59,11 @@ export type OpenOptions<T extends TableDefinitions> = DatabaseOptions<T> &
         readonly memory?: false | undefined
         /** Refuses to make a new database. Default false. */
         readonly mustExist?: boolean | undefined
+        /**
+         * Makes this process a node of a cluster: the log is a stream on these NATS servers, and the
+         * folder has this node's copy of the data. Default: no cluster, the log is in the folder.
+         */
+        readonly cluster?: string | readonly string[] | ClusterOptions | undefined
       }
     | {
         /** Keeps everything in this process's memory, for tests. */
@@ -50,7 +76,8 @@ export type OpenOptions<T extends TableDefinitions> = DatabaseOptions<T> &
  * folder open.
  *
  * @throws HoldfastError `FolderInUse`, `FolderReadOnly`, `FolderNotFound`, `StoreTruncated`,
- *   `StoreCorrupt`, `NewerFormat`, `InvalidSchema`, `SchemaConflict`
+ *   `StoreCorrupt`, `NewerFormat`, `InvalidSchema`, `SchemaConflict`; on a cluster `Unreachable`,
+ *   `LogUnavailable`, `LogMismatch`, `LogReset`, `LogFull`, `EngineUnsupported`
  */
 export async function open<const T extends TableDefinitions = Record<never, never>>(
   options: OpenOptions<T> = {},
@@ -183,7 +210,7 @@ export async function openServed<const T extends TableDefinitions = Record<never
   try {
     if (isUnfinishedRestore(dir)) throw restoreUnfinished(dir)
     clearRestore(dir)
-    return await start(options, openData(dir), claim)
+    return await start(options, openData(dir), claim, options.cluster)
   } catch (cause) {
     claim.serve((connection) => connection.destroy())
     await claim.release()
@@ -204,12 +231,15 @@ async function start<T extends TableDefinitions>(
   options: DatabaseOptions<T>,
   store: Store,
   claim: Claim | undefined,
+  cluster?: string | readonly string[] | ClusterOptions,
 ): Promise<Served<T>> {
   let socket: FolderSocket | undefined
+  const joined = await logOf(store, cluster)
   const { db } = await startDatabase(options, {
     env: systemEnv,
     store,
-    openLog: openLocalLog,
+    openLog: joined === undefined ? openLocalLog : () => joined.log,
+    durability: joined?.durability,
     dir: claim?.dir,
     openFolder: openBackups,
     leave: () => socket?.leave(),
@@ -224,4 +254,44 @@ async function start<T extends TableDefinitions>(
     claim.serve((connection) => folderSocket.accept(connection))
   }
   return served
+}
+
+function clusterOf(cluster: string | readonly string[] | ClusterOptions): ClusterOptions {
+  if (typeof cluster === 'string' || Array.isArray(cluster)) return { servers: cluster }
+  return cluster as ClusterOptions
+}
+
+/** The log that goes with `store`: undefined for its own. Closes the store when that fails. */
+async function logOf(
+  store: Store,
+  cluster: string | readonly string[] | ClusterOptions | undefined,
+): Promise<{ log: Log; durability: Durability } | undefined> {
+  try {
+    if (cluster !== undefined) return await joinLog(store, clusterOf(cluster))
+    assertAlone(store)
+    return undefined
+  } catch (cause) {
+    await store.close()
+    throw cause
+  }
+}
+
+/** Opens the cluster's log for a node that has `store`. */
+async function joinLog(
+  store: Store,
+  { name = 'holdfast', monitors, system, ...options }: ClusterOptions,
+): Promise<{ log: Log; durability: Durability }> {
+  assertShared(store)
+  const mustExist = statePosition(store) > 0
+  // Only now: its client takes longer to load than all the rest.
+  const { openJetStreamLog } = await import('./log/jetstream-log.ts')
+  const log = await openJetStreamLog(systemEnv, { ...options, name, mustExist })
+  try {
+    await assertOwnLog(systemEnv, store, log)
+    const { durability } = await log.readDurability({ monitors, system })
+    return { log, durability }
+  } catch (cause) {
+    await log.close()
+    throw cause
+  }
 }

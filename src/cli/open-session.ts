@@ -2,7 +2,7 @@
  * A command's way to the data: through the process that has the folder open when there is one, else
  * by opening the folder itself. Both have the same handlers (server/operations.ts).
  */
-import { openServed } from '../open.ts'
+import { openServed, type ClusterOptions } from '../open.ts'
 import type { AnyDatabase } from '../server/any-rows.ts'
 import type { CallTypes, Operations, StreamTypes } from '../server/operations.ts'
 import { LastingSession, reachFolder } from './lasting-session.ts'
@@ -14,6 +14,8 @@ import type { Shell } from './shell.ts'
 export interface SessionOptions {
   /** Makes the folder when it is missing; without it that is `FolderNotFound`. */
   readonly create?: boolean | undefined
+  /** Opens it as a node of a cluster. */
+  readonly cluster?: ClusterOptions | undefined
   /** Told of work on tables, where this process does it. */
   readonly onProgress?: DatabaseOptions<Record<never, never>>['onProgress']
 }
@@ -21,10 +23,15 @@ export interface SessionOptions {
 /** Opens the folder in this process. Throws `FolderInUse` when another has it open. */
 export async function openOwn(
   dir: string,
-  { create, onProgress }: SessionOptions,
+  { create, cluster, onProgress }: SessionOptions,
   signal: AbortSignal,
 ): Promise<LocalSession> {
-  const { db, operations } = await openServed({ dir, mustExist: create !== true, onProgress })
+  const { db, operations } = await openServed({
+    dir,
+    mustExist: create !== true,
+    cluster,
+    onProgress,
+  })
   return new LocalSession(db, operations, signal)
 }
 

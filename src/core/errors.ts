@@ -89,6 +89,11 @@ export const ERRORS = {
     'no',
     'Start this node from a snapshot: the entries that it needs are no longer in the log.',
   ),
+  LogMismatch: entry(
+    'rejected',
+    'no',
+    'Use the folder with the log it was made with, or an empty folder for this log.',
+  ),
   LogReset: entry(
     'corrupt',
     'unknown',

@@ -67,6 +67,7 @@ export type ErrorCode =
   | 'LogUnavailable'
   | 'LogFull'
   | 'LogTrimmed'
+  | 'LogMismatch'
   | 'LogReset'
   | 'EngineUnsupported'
   | 'Closed'

@@ -132,9 +132,9 @@ export async function changeIn(
 
 /** An ack of what a transaction has just committed: of all that is in the database by now. */
 export function ackOf(db: AnyDatabase): Ack {
-  const { token } = db
+  const { token, durability } = db
   const position = Number(token.split('.')[2])
-  return { position, durability: db.dir === undefined ? 'memory' : 'fsynced', token }
+  return { position, durability, token }
 }
 
 function noSuchRow(table: string, key: Key): HoldfastError {

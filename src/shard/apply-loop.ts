@@ -280,8 +280,13 @@ const NO_RESULTS: ReadonlyMap<number, OpResult> = new Map()
 
 /** The position that a store, or a snapshot of one, stands at. */
 export function statePosition(reader: StoreReader): Position {
+  return storedState(reader)?.position ?? 0
+}
+
+/** The state in a store without its definitions; undefined where no entry was applied. */
+export function storedState(reader: StoreReader): LogState | undefined {
   const record = copied(reader.get(STATE_KEY))
-  return record === undefined ? 0 : decodeState(record, undefined).position
+  return record === undefined ? undefined : decodeState(record, undefined)
 }
 
 function loadState(store: Store): LogState {

@@ -20,10 +20,19 @@ import { encodeRowKey, rowKey, ROW_KEY_AT } from './layout.ts'
 import { NODE_ID_BYTES, putNodeId, readNodeId } from './node-id.ts'
 import { Proposer, type CallOptions } from './proposer.ts'
 
+/**
+ * How far an ack goes. Embedded: `fsynced` in this folder, or `memory` for a database in memory. On a
+ * cluster: `quorum-fsynced` by a quorum of the servers that keep the log, or kept by a `quorum` of
+ * them, which may not be on their disks yet.
+ */
+export type Durability = 'memory' | 'fsynced' | 'quorum' | 'quorum-fsynced'
+
 export interface NodeOptions {
   readonly env: Env
   readonly store: Store
   readonly openLog: (store: Store, floor: Position) => Log
+  /** What an ack means, where others keep the log. Default: what the store does. */
+  readonly durability?: Durability | undefined
   /** Shards of a new database; ignored for one that is there. Default 16. */
   readonly shards?: number | undefined
   /** Raw entries are kept for at least this long, and up to this many bytes (S8). */
@@ -52,6 +61,7 @@ export class Node {
   readonly loop: ApplyLoop
   readonly proposer: Proposer
   readonly janitor: Janitor
+  readonly durability: Durability
   /** Names this node for ever, in hex; kept in its store. */
   readonly id: string
   /** Names this incarnation of it. */
@@ -73,6 +83,7 @@ export class Node {
     this.id = hex(id)
     this.incarnation = hex(incarnation)
     this.loop = new ApplyLoop(env, store)
+    this.durability = options.durability ?? (store.durability === 'flushed' ? 'fsynced' : 'memory')
     this.log = options.openLog(store, this.loop.state.position)
     this.proposer = new Proposer(env, this.log, this.loop, { id, incarnation })
     this.janitor = new Janitor(this, options.retention ?? {})

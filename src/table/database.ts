@@ -21,6 +21,7 @@ import { checkCall, checkFunction } from './arguments.ts'
 import type {
   AnyTable,
   DatabaseStats,
+  Durability,
   StrongTable,
   TransactionTable,
   TransactOptions,
@@ -39,7 +40,7 @@ import { declareTable, finishTable, redefine, type SchemaProgress } from './sche
 import type { LooseQuery } from './strong/query.ts'
 import { Snapshots } from './strong/snapshots.ts'
 import { StrongTableHandle } from './strong/strong-table.ts'
-import { durabilityOf, TableCore } from './strong/table-core.ts'
+import { TableCore } from './strong/table-core.ts'
 import type { StrongTransaction } from './strong/transaction.ts'
 import { TransactionRows } from './strong/transaction-query.ts'
 import { Transactor } from './strong/transactor.ts'
@@ -66,6 +67,7 @@ const RESERVED = [
   'dropIndex',
   'define',
   'token',
+  'durability',
   'dir',
   'identity',
   'then',
@@ -95,6 +97,8 @@ export interface DatabaseCalls<T extends TableDefinitions> {
   readonly identity: string
   /** A token for everything that is acked by now. */
   readonly token: string
+  /** What an ack of this database means. */
+  readonly durability: Durability
   /** A table by name, declared or not: rows are plain objects. Throws `UnknownTable`. */
   table(name: string): AnyTable
   /**
@@ -209,6 +213,10 @@ class DatabaseHandle {
 
   get identity(): string {
     return hex(this.#node.loop.state.identity)
+  }
+
+  get durability(): Durability {
+    return this.#node.durability
   }
 
   get token(): string {
@@ -376,7 +384,7 @@ class DatabaseHandle {
       position: node.loop.flushed,
       oldestPosition: Math.max(node.loop.state.trimmed, edgeEntry(node.store, 'oldest')),
       shards: node.shards,
-      durability: durabilityOf(node),
+      durability: node.durability,
       bytes: node.store.stats().bytes,
       halted: node.loop.halted?.code,
       tables: tables.sort((a, b) => (a.name < b.name ? -1 : 1)),

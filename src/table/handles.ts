@@ -3,12 +3,9 @@ import type { ErrorCode } from '../core/errors.ts'
 import type { Key } from '../core/key-codec.ts'
 import type { Value } from '../core/value-codec.ts'
 import type { Position } from '../log/log.ts'
+import type { Durability } from '../shard/node.ts'
 
-/**
- * How far an ack goes. Embedded: `fsynced` in this folder, or `memory` for a database in memory.
- * A cluster adds its own.
- */
-export type Durability = 'fsynced' | 'memory'
+export type { Durability }
 
 /** Says that a write is in the database, where in its log, and how durable it is. */
 export interface Ack {

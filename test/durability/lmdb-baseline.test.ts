@@ -28,8 +28,8 @@ if (unavailable !== undefined)
 
 type Mode = 'synced' | 'no-sync' | 'overlapping' | 'writemap'
 
-const BATCHES = 150
-const COMMITS = 150
+const BATCHES = 90
+const COMMITS = 80
 /** Long enough for a reader to look many times between a commit and its sync. */
 const SLOW_SYNCS = ['pwrite64:delay_exit=3000', 'fdatasync:delay_exit=2000']
 

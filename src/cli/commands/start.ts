@@ -1,8 +1,8 @@
 /** `holdfast start`: opens the folder, fills it with sample data the first time, and serves it. */
 import { existsSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import { systemEnv } from '../../open.ts'
-import { EXIT, Interrupted } from '../exit-codes.ts'
+import { systemEnv, type ClusterOptions } from '../../open.ts'
+import { EXIT, Interrupted, UsageError } from '../exit-codes.ts'
 import { count, size, took } from '../progress.ts'
 import { sampleTables, type SampleTable } from '../sample-data.ts'
 import { answerQuestions } from '../sample-questions.ts'
@@ -16,6 +16,10 @@ import type { Shell } from '../shell.ts'
 import { importFile } from './import.ts'
 
 export interface StartOptions extends HttpOptions {
+  /** NATS servers, with commas between them. */
+  readonly cluster?: string | undefined
+  readonly database?: string | undefined
+  readonly monitor?: readonly string[] | undefined
   /** Exits after the answers. */
   readonly once?: boolean | undefined
   /** Imports the sample data into a new folder. Default true. */
@@ -28,7 +32,8 @@ export async function startCommand(shell: Shell, options: StartOptions): Promise
     options.once === true || options.http === false ? undefined : serveOptionsOf(options)
   const dataFile = join(dir, 'data.mdb')
   const isNew = !existsSync(dataFile)
-  const session = await openOwn(dir, { create: true }, signal)
+  const cluster = clusterOf(options)
+  const session = await openOwn(dir, { create: true, cluster }, signal)
   let server: HttpServer | undefined
   try {
     // Before the sample data: a port that is taken is said at once.
@@ -64,6 +69,13 @@ async function startServer(
   } catch (error) {
     throw serveError(error, options)
   }
+}
+
+/** Throws UsageError. */
+function clusterOf({ cluster, database, monitor }: StartOptions): ClusterOptions | undefined {
+  if (cluster !== undefined) return { servers: cluster, name: database, monitors: monitor }
+  if (database === undefined && monitor === undefined) return undefined
+  throw new UsageError('--database and --monitor go with --cluster')
 }
 
 /** Says where it is reached, and what to try first. */

@@ -28,7 +28,10 @@ const fields = (description: string, values: Json = ref('Value')): Json => ({
 })
 const ack: Json = {
   position: { ...whole, description: 'Where in the log the write is.' },
-  durability: { enum: ['fsynced', 'memory'], description: 'How far the ack goes.' },
+  durability: {
+    enum: ['memory', 'fsynced', 'quorum', 'quorum-fsynced'],
+    description: 'How far the ack goes.',
+  },
   token: text('For Holdfast-After of later reads, and for feeds: they then see this write.'),
 }
 const indexFields: Json = { oneOf: [{ type: 'string' }, list({ type: 'string' })] }

@@ -247,14 +247,10 @@ class Receipt implements Written<Row> {
   }
 
   get durability(): Durability {
-    return durabilityOf(this.#node)
+    return this.#node.durability
   }
 
   get token(): string {
     return formatToken(hex(this.#node.loop.state.identity), this.position)
   }
-}
-
-export function durabilityOf(node: Node): Durability {
-  return node.store.durability === 'flushed' ? 'fsynced' : 'memory'
 }
