@@ -17,7 +17,8 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts', 'src/**/*.test.ts', 'examples/**/*.test.ts'],
     pool: 'forks',
-    maxWorkers: 2,
+    // One more than the two cores that it is to run on: many tests wait, for elections and processes.
+    maxWorkers: 3,
     testTimeout: 30_000,
     hookTimeout: 60_000,
     reporters: ['default', new ClosingLineReporter()],
