@@ -2,6 +2,7 @@
 import { join, resolve } from 'node:path'
 import type { Blob } from './blob/blob.ts'
 import { openFolderBlob } from './blob/folder-blob.ts'
+import type { Bus } from './bus/bus.ts'
 import { hex } from './core/bytes.ts'
 import { HoldfastError, isHoldfastError } from './core/errors.ts'
 import { systemEnv, systemProcess } from './core/system-env.ts'
@@ -234,11 +235,12 @@ async function start<T extends TableDefinitions>(
   cluster?: string | readonly string[] | ClusterOptions,
 ): Promise<Served<T>> {
   let socket: FolderSocket | undefined
-  const joined = await logOf(store, cluster)
+  const joined = await clusterWith(store, cluster)
   const { db } = await startDatabase(options, {
     env: systemEnv,
     store,
     openLog: joined === undefined ? openLocalLog : () => joined.log,
+    bus: joined?.bus,
     durability: joined?.durability,
     dir: claim?.dir,
     openFolder: openBackups,
@@ -247,6 +249,11 @@ async function start<T extends TableDefinitions>(
       socket?.close()
       return claim?.release() ?? Promise.resolve()
     },
+  }).catch(async (cause: unknown) => {
+    // It may have failed before a node was there that closes them.
+    await joined?.log.close()
+    await joined?.bus.close()
+    throw cause
   })
   const served = { db, operations: operations(db, systemEnv) }
   if (claim !== undefined) {
@@ -261,13 +268,20 @@ function clusterOf(cluster: string | readonly string[] | ClusterOptions): Cluste
   return cluster as ClusterOptions
 }
 
-/** The log that goes with `store`: undefined for its own. Closes the store when that fails. */
-async function logOf(
+/** What a node of a cluster has beside its store. */
+interface Joined {
+  readonly log: Log
+  readonly bus: Bus
+  readonly durability: Durability
+}
+
+/** The cluster that goes with `store`, undefined for none. Closes the store when that fails. */
+async function clusterWith(
   store: Store,
   cluster: string | readonly string[] | ClusterOptions | undefined,
-): Promise<{ log: Log; durability: Durability } | undefined> {
+): Promise<Joined | undefined> {
   try {
-    if (cluster !== undefined) return await joinLog(store, clusterOf(cluster))
+    if (cluster !== undefined) return await joinCluster(store, clusterOf(cluster))
     assertAlone(store)
     return undefined
   } catch (cause) {
@@ -276,11 +290,11 @@ async function logOf(
   }
 }
 
-/** Opens the cluster's log for a node that has `store`. */
-async function joinLog(
+/** Opens the cluster's log for a node that has `store`, and the way to its other nodes. */
+async function joinCluster(
   store: Store,
   { name = 'holdfast', monitors, system, ...options }: ClusterOptions,
-): Promise<{ log: Log; durability: Durability }> {
+): Promise<Joined> {
   assertShared(store)
   const mustExist = statePosition(store) > 0
   // Only now: its client takes longer to load than all the rest.
@@ -289,7 +303,9 @@ async function joinLog(
   try {
     await assertOwnLog(systemEnv, store, log)
     const { durability } = await log.readDurability({ monitors, system })
-    return { log, durability }
+    const { openNatsBus } = await import('./bus/nats-bus.ts')
+    const bus = await openNatsBus(systemEnv, { ...options, name })
+    return { log, bus, durability }
   } catch (cause) {
     await log.close()
     throw cause

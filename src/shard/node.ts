@@ -2,6 +2,7 @@
  * One node: a store, a log, the apply loop and the proposer, put together over an Env (D1). Protocol
  * parts below are pure; this is where they meet.
  */
+import type { Bus } from '../bus/bus.ts'
 import type { Bytes } from '../core/bytes.ts'
 import { hex } from '../core/bytes.ts'
 import { turn, type Env } from '../core/env.ts'
@@ -31,6 +32,8 @@ export interface NodeOptions {
   readonly env: Env
   readonly store: Store
   readonly openLog: (store: Store, floor: Position) => Log
+  /** The way to the other nodes of a cluster; closed with the node. Default: there are none. */
+  readonly bus?: Bus | undefined
   /** What an ack means, where others keep the log. Default: what the store does. */
   readonly durability?: Durability | undefined
   /** Shards of a new database; ignored for one that is there. Default 16. */
@@ -58,6 +61,7 @@ export class Node {
   readonly env: Env
   readonly store: Store
   readonly log: Log
+  readonly bus: Bus | undefined
   readonly loop: ApplyLoop
   readonly proposer: Proposer
   readonly janitor: Janitor
@@ -84,6 +88,7 @@ export class Node {
     this.incarnation = hex(incarnation)
     this.loop = new ApplyLoop(env, store)
     this.durability = options.durability ?? (store.durability === 'flushed' ? 'fsynced' : 'memory')
+    this.bus = options.bus
     this.log = options.openLog(store, this.loop.state.position)
     this.proposer = new Proposer(env, this.log, this.loop, { id, incarnation })
     this.janitor = new Janitor(this, options.retention ?? {})
@@ -213,6 +218,7 @@ export class Node {
     await this.proposer.close()
     await this.loop.close()
     await this.log.close()
+    await this.bus?.close()
     await this.store.close()
   }
 }

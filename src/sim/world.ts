@@ -23,6 +23,7 @@ import type { Kernel, Owner } from './kernel.ts'
 import { Machine, type Incarnation } from './machine.ts'
 import type { Plan } from './plan.ts'
 import { RunFailed, told } from './run-failed.ts'
+import { SimBuses } from './sim-bus.ts'
 import { SimDisk } from './sim-disk.ts'
 import { SimLogCluster } from './sim-log.ts'
 import { SimNetwork } from './sim-network.ts'
@@ -64,6 +65,7 @@ export class World<Api = unknown> {
   readonly plan: Plan
   readonly timeline = new Timeline()
   readonly network: SimNetwork
+  readonly buses: SimBuses
   readonly log: SimLogCluster | undefined
   readonly machines: readonly Machine<SimulatedNode<Api>>[]
   /** The way of HTTP requests between nodes, and from clients to nodes. */
@@ -91,6 +93,7 @@ export class World<Api = unknown> {
       this.problems.push({ property: 'agreement', message })
     })
     this.network = new SimNetwork(kernel)
+    this.buses = new SimBuses(this.network)
     this.log = plan.setup === 'shared' ? this.#openLog() : undefined
     const parts = {
       kernel,
@@ -219,9 +222,10 @@ export class World<Api = unknown> {
     const store = isMemory ? openMemoryStore(env) : this.disk(machine).open(owner)
     const shared = isMemory ? undefined : await this.#connect(owner, incarnation)
     const openLog = shared === undefined ? openLocalLog : () => shared
+    const bus = shared === undefined ? undefined : await this.buses.connect(owner, env)
     const dir = isMemory ? undefined : `/${machine.name}/data`
     const release = (): Promise<void> => Promise.resolve()
-    const { db, node } = await startDatabase(options, { env, store, openLog, dir, release })
+    const { db, node } = await startDatabase(options, { env, store, openLog, bus, dir, release })
     this.#watch(incarnation, node)
     if (shared !== undefined) this.agreement.watch(machine.name, node)
     const { window: size } = this.#options

@@ -31,6 +31,7 @@ export interface Adapters {
   readonly env: Env
   readonly store: Store
   readonly openLog: NodeOptions['openLog']
+  readonly bus?: NodeOptions['bus']
   readonly durability?: NodeOptions['durability']
   readonly dir: string | undefined
   /** Opens a folder for backups; undefined where there are no folders. */
@@ -58,11 +59,11 @@ export async function startDatabase<T extends TableDefinitions>(
   options: DatabaseOptions<T>,
   adapters: Adapters,
 ): Promise<Started<T>> {
-  const { env, store, openLog, durability, dir, openFolder, leave, release } = adapters
+  const { env, store, openLog, bus, durability, dir, openFolder, leave, release } = adapters
   const { shards, retention, onProgress, onProblem } = options
   let node: Node | undefined
   try {
-    node = new Node({ env, store, openLog, durability, retention })
+    node = new Node({ env, store, openLog, bus, durability, retention })
     await node.start(shards ?? SHARDS_DEFAULT)
     if (shards !== undefined && shards !== node.shards) {
       throw new HoldfastError(
