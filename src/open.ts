@@ -185,6 +185,15 @@ function openData(dir: string): Store {
   return openLmdbStore({ dir, env: systemEnv })
 }
 
+/** Of a segment of a node's journal: keys that are written again and again go into the tree once. */
+const CLUSTER_SEGMENT_BYTES = 16 * 1024 * 1024
+
+/** The store of a cluster's node: the log has all that is in it, so that flushing need not be waited for. */
+function openCopy(dir: string): Store {
+  const segmentBytes = CLUSTER_SEGMENT_BYTES
+  return openLmdbStore({ dir, env: systemEnv, segmentBytes, flushing: 'background' })
+}
+
 function claimNow(dir: string, create: boolean): Promise<Claim> {
   const incarnation = hex(systemEnv.random.bytes(8))
   return claimFolder(dir, { create, pid: systemProcess.pid, incarnation })
@@ -211,7 +220,8 @@ export async function openServed<const T extends TableDefinitions = Record<never
   try {
     if (isUnfinishedRestore(dir)) throw restoreUnfinished(dir)
     clearRestore(dir)
-    return await start(options, openData(dir), claim, options.cluster)
+    const store = options.cluster === undefined ? openData(dir) : openCopy(dir)
+    return await start(options, store, claim, options.cluster)
   } catch (cause) {
     claim.serve((connection) => connection.destroy())
     await claim.release()

@@ -87,7 +87,7 @@ export class Node {
     this.id = hex(id)
     this.incarnation = hex(incarnation)
     this.loop = new ApplyLoop(env, store)
-    this.durability = options.durability ?? (store.durability === 'flushed' ? 'fsynced' : 'memory')
+    this.durability = options.durability ?? (store.durability === 'memory' ? 'memory' : 'fsynced')
     this.bus = options.bus
     this.log = options.openLog(store, this.loop.state.position)
     this.proposer = new Proposer(env, this.log, this.loop, { id, incarnation })
@@ -100,6 +100,7 @@ export class Node {
       const batch = new StoreBatch()
       putNodeId(batch, this.#mintedId)
       await this.loop.maintain(batch)
+      await this.store.flush()
     }
     this.loop.follow(this.log)
     // Others may have founded it: a shared log is read before a genesis is offered.

@@ -9,13 +9,13 @@
  */
 import { binaryString, type Bytes } from '../core/bytes.ts'
 import { HoldfastError } from '../core/errors.ts'
-import type {
-  RangeOptions,
-  Store,
+import {
   StoreBatch,
-  StoreSnapshot,
-  StoreStats,
-  Visit,
+  type RangeOptions,
+  type Store,
+  type StoreSnapshot,
+  type StoreStats,
+  type Visit,
 } from '../store/store.ts'
 import type { Draw } from './draw.ts'
 import type { Kernel, Owner } from './kernel.ts'
@@ -60,7 +60,7 @@ interface UnderWay {
 }
 
 export class SimStore implements Store {
-  readonly durability = 'flushed'
+  readonly durability: Store['durability']
   readonly owner: Owner
   readonly #kernel: Kernel
   readonly #medium: Medium
@@ -82,6 +82,8 @@ export class SimStore implements Store {
   /** The last commit that a flush took along, as far as this process knows. */
   #flushed: number
   #flushing = false
+  /** Who waits for a flush that takes a commit along. */
+  #flushers: (Omit<Waiting, 'batch'> & { readonly commit: number })[] = []
   #whenIdle: (() => void) | undefined
 
   constructor(
@@ -91,6 +93,7 @@ export class SimStore implements Store {
     times: StoreTimes,
     onClosed: () => void,
   ) {
+    this.durability = times.profile === 'synced' ? 'flushed' : 'background'
     this.#kernel = kernel
     this.owner = owner
     this.#medium = medium
@@ -121,6 +124,16 @@ export class SimStore implements Store {
       if (this.#underWay?.beganMs === this.#kernel.nowMs) this.#underWay.batches.push(waiting)
       else this.#waiting.push(waiting)
       if (this.#underWay === undefined && this.#reporting === undefined) this.#begin()
+    })
+  }
+
+  async flush(): Promise<void> {
+    await this.write(new StoreBatch())
+    const commit = this.#medium.commits
+    if (this.durability === 'flushed' || this.#flushed >= commit) return
+    await new Promise<void>((resolve, reject) => {
+      this.#flushers.push({ commit, resolve, reject })
+      this.#flush()
     })
   }
 
@@ -224,6 +237,8 @@ export class SimStore implements Store {
         if (medium.faults.failing) return this.#fail(failed('a flush failed'))
         this.#flushed = mark.number
         medium.flushEnds(mark)
+        for (const { commit, resolve } of this.#flushers) if (commit <= mark.number) resolve()
+        this.#flushers = this.#flushers.filter(({ commit }) => commit > mark.number)
         this.#flush()
       })
     }
@@ -234,7 +249,8 @@ export class SimStore implements Store {
     this.#failed ??= error
     const underWay = this.#underWay?.batches ?? []
     if (error.applied === 'unknown') this.#doubtful = changeOf(underWay.map(batchOf))
-    const lost = [...underWay, ...this.#waiting]
+    const lost = [...underWay, ...this.#waiting, ...this.#flushers]
+    this.#flushers = []
     this.#underWay = undefined
     this.#waiting = []
     for (const { reject } of lost) reject(this.#failed)

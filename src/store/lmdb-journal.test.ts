@@ -109,14 +109,14 @@ describe('a journal of several segments', () => {
   /** A data file without a batch, and a journal with all of them. */
   async function makeJournal(dir: string, salt: number): Promise<Mark> {
     const id = new Uint8Array(16).fill(salt)
-    const mark = { id, segment: 1, number: 1, isClean: false }
+    const mark = { id, segment: 1, number: 1, isClean: false, isLax: false }
     const tree = openLmdbTree({ dir })
     await tree.write(new StoreBatch(), encodeMark(mark))
     await tree.close()
     ends.length = 0
     for (let segment = 1; segment <= SEGMENTS; segment++) {
       const first = (segment - 1) * RECORDS + 1
-      const file = await Segment.create(dir, { id, segment, number: first }, false)
+      const file = await Segment.create(dir, { id, segment, number: first }, 'each')
       ends.push([])
       for (let n = first; n < first + RECORDS; n++) {
         await file.append(encodeRecord([batchNumber(n)]))
@@ -316,7 +316,7 @@ describe('a data file and a journal that are not of one folder', () => {
     await openStore(dir).write(batchNumber(1))
     await stores.pop()?.close()
     const id = new Uint8Array(16).fill(9)
-    const segment = await Segment.create(dir, { id, segment: 2, number: 2 }, false)
+    const segment = await Segment.create(dir, { id, segment: 2, number: 2 }, 'each')
     segment.close()
     expect(await opening(dir)).toBe('1')
     expect(journalIn(dir)).toEqual([])

@@ -10,9 +10,10 @@
  *   record   magic u32, payload bytes u32, number u48, crc u32 of id, number and payload, payload
  *   payload  for each put or remove: key bytes u16, value bytes u32 (0xffffffff: removed), key, value
  *
- * All little-endian. A record is what is synced at once, and takes effect whole or not at all. One is
- * on its way at a time, so a record that is not whole is the last one, and was never acked; one with
- * a whole record behind it is damage.
+ * All little-endian. A record takes effect whole or not at all. Where each is synced, one is on its way
+ * at a time: so a record that is not whole is the last one, and was never acked; one with a whole
+ * record behind it is damage. Where they are synced in the background, a lost machine may leave any of
+ * what was not synced, and the journal ends at the first record that is not whole.
  *
  * The mark, kept in the tree and changed with it, says where the journal begins that belongs to it.
  */
@@ -26,6 +27,7 @@ import {
   rmSync,
   writeSync,
 } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { binaryString, equalBytes, hex, type Bytes } from '../core/bytes.ts'
@@ -43,6 +45,8 @@ const RECORD_HEAD = 4 + 4 + 6 + 4
 const OP_HEAD = 6
 const REMOVED = 0xffff_ffff
 const MARK_VERSION = 1
+const CLEAN = 1
+const LAX = 2
 const MARK_BYTES = 4 + 1 + 1 + 4 + ID_BYTES + 6
 const FILE_NAME = /^journal\.(\d{6,10})$/
 
@@ -57,15 +61,20 @@ export interface Mark extends Place {
   readonly id: Bytes
   /** Nothing was written since: no segment is needed. */
   readonly isClean: boolean
+  /** Records are synced in the background. */
+  readonly isLax: boolean
 }
+
+/** When records are synced. `never` is for tests alone. */
+export type Syncing = 'each' | 'background' | 'never'
 
 /** Called for each put and remove of a record; null removes. Views of the record's memory. */
 export type ApplyOp = (key: string, value: Bytes | null) => void
 
-export function encodeMark({ id, segment, number, isClean }: Mark): Bytes {
+export function encodeMark({ id, segment, number, isClean, isLax }: Mark): Bytes {
   const bytes = Buffer.alloc(MARK_BYTES)
   bytes[4] = MARK_VERSION
-  bytes[5] = isClean ? 1 : 0
+  bytes[5] = (isClean ? CLEAN : 0) | (isLax ? LAX : 0)
   bytes.writeUInt32LE(segment, 6)
   bytes.set(id, 10)
   bytes.writeUIntLE(number, 10 + ID_BYTES, 6)
@@ -86,7 +95,8 @@ export function decodeMark(mark: Bytes): Mark {
     id: new Uint8Array(bytes.subarray(10, 10 + ID_BYTES)),
     segment: bytes.readUInt32LE(6),
     number: bytes.readUIntLE(10 + ID_BYTES, 6),
-    isClean: bytes[5] === 1,
+    isClean: ((bytes[5] ?? 0) & CLEAN) !== 0,
+    isLax: ((bytes[5] ?? 0) & LAX) !== 0,
   }
 }
 
@@ -148,26 +158,29 @@ export class Segment {
   readonly #place: Place
   readonly #id: Bytes
   readonly #file: number
-  readonly #noSync: boolean
+  readonly #dir: string
+  readonly #syncing: Syncing
   #next: number
   #bytes = HEADER_BYTES
+  /** Of what is durable. */
+  #syncedBytes = 0
+  /** Settles with the latest sync. */
+  #lastSync: Promise<void> = Promise.resolve()
   #isClosed = false
 
-  /** Makes the file, durably. Throws as the disk does. */
+  /** Makes the file; durably, unless that has time. Throws as the disk does. */
   static async create(
     dir: string,
     { id, ...place }: Place & { readonly id: Bytes },
-    noSync: boolean,
+    syncing: Syncing,
   ): Promise<Segment> {
     const path = segmentPath(dir, place.segment)
     const file = openSync(path, 'wx')
     try {
       writeAll(file, encodeHeader(id, place), 0)
-      if (!noSync) {
-        await sync(file)
-        syncFolder(dir)
-      }
-      return new Segment(path, place, id, file, noSync)
+      const segment = new Segment(dir, { place, id, file, syncing })
+      if (syncing === 'each') await segment.sync()
+      return segment
     } catch (cause) {
       closeSync(file)
       rmSync(path, { force: true })
@@ -175,12 +188,13 @@ export class Segment {
     }
   }
 
-  private constructor(path: string, place: Place, id: Bytes, file: number, noSync: boolean) {
-    this.#path = path
+  private constructor(dir: string, { place, id, file, syncing }: SegmentParts) {
+    this.#dir = dir
+    this.#path = segmentPath(dir, place.segment)
     this.#place = place
     this.#id = id
     this.#file = file
-    this.#noSync = noSync
+    this.#syncing = syncing
     this.#next = place.number
   }
 
@@ -195,8 +209,9 @@ export class Segment {
   }
 
   /**
-   * Resolves once the record is durable. A rejection that does not say `applied: 'unknown'` left
-   * nothing of it; none may be appended after one.
+   * Resolves once the record is durable, or with the system where it is synced in the background. A
+   * rejection that does not say `applied: 'unknown'` left nothing of it; none may be appended after
+   * one.
    */
   async append(record: Buffer): Promise<void> {
     record.writeUInt32LE(RECORD_MAGIC, 0)
@@ -209,7 +224,7 @@ export class Segment {
       throw storageError(cause, 'the journal could not be written', this.#takeBack())
     }
     try {
-      if (!this.#noSync) await sync(this.#file)
+      if (this.#syncing === 'each') await sync(this.#file)
     } catch (cause) {
       // The system takes it for written now, and no later sync would make it durable: who opens the
       // folder next must not read it. It may be on the disk all the same.
@@ -218,6 +233,25 @@ export class Segment {
     }
     this.#bytes += record.length
     this.#next++
+    if (this.#syncing === 'each') this.#syncedBytes = this.#bytes
+  }
+
+  /** Resolves once all that was appended is durable. */
+  sync(): Promise<void> {
+    this.#lastSync = this.#lastSync.then(() => this.#syncNow())
+    return this.#lastSync
+  }
+
+  async #syncNow(): Promise<void> {
+    const bytes = this.#bytes
+    if (this.#syncing === 'never' || this.#isClosed || this.#syncedBytes === bytes) return
+    try {
+      await sync(this.#file)
+      if (this.#syncedBytes === 0) syncFolder(this.#dir)
+    } catch (cause) {
+      throw storageError(cause, 'the journal could not be synced', 'unknown')
+    }
+    this.#syncedBytes = bytes
   }
 
   /** Cuts off what was written of a record. */
@@ -236,10 +270,17 @@ export class Segment {
     closeSync(this.#file)
   }
 
-  remove(): void {
+  async remove(): Promise<void> {
     this.close()
-    rmSync(this.#path, { force: true })
+    await rm(this.#path, { force: true })
   }
+}
+
+interface SegmentParts {
+  readonly place: Place
+  readonly id: Bytes
+  readonly file: number
+  readonly syncing: Syncing
 }
 
 const sync = promisify(fdatasync)
@@ -346,13 +387,15 @@ export interface Replayed {
 }
 
 /**
- * Reads the journal that `mark` names, and makes durable what it read.
+ * Reads the journal that `mark` names, and makes durable what it read. `mayLack`: where records are
+ * synced in the background, a crash may have left nothing of the first segment; it is said by who
+ * knows that nobody removes one meanwhile.
  *
- * @throws HoldfastError `StoreCorrupt` for damage before the journal's end, `StoreTruncated` for a
- *   segment that is missing: the first, or one before another
+ * @throws HoldfastError `StoreTruncated` for a segment that is missing: the first, or one before
+ *   another; where each record is synced, `StoreCorrupt` for damage before the journal's end
  */
-export function replay(dir: string, mark: Mark, apply: ApplyOp): Replayed {
-  const { id } = mark
+export function replay(dir: string, mark: Mark, mayLack: boolean, apply: ApplyOp): Replayed {
+  const { id, isLax } = mark
   const segments: number[] = []
   // Beside a writer: all but the last of these are full by now. A later one is not looked at, since
   // more may have been written to the last of these after it was read.
@@ -361,7 +404,11 @@ export function replay(dir: string, mark: Mark, apply: ApplyOp): Replayed {
   for (; segment <= last; segment++) {
     const path = segmentPath(dir, segment)
     const read = readSegment(path)
-    if (read === undefined) throw missingSegment(path)
+    if (read === undefined) {
+      if (isLax && (mayLack || segment > mark.segment)) break
+      throw missingSegment(path)
+    }
+    if (isLax && (!belongs(read, mark, segment) || read.header?.number !== number)) break
     if (!belongs(read, mark, segment)) {
       // One in the making when the machine stopped: nothing was ever written to it.
       const isLast = segment === last && segment > mark.segment
@@ -369,21 +416,24 @@ export function replay(dir: string, mark: Mark, apply: ApplyOp): Replayed {
       throw damaged(path, 'its header is damaged, or of another journal')
     }
     if (read.header?.number !== number) throw damaged(path, `record ${number} is missing`)
-    number = replayRecords(path, read.bytes, id, number, apply)
+    const end = replayRecords(read.bytes, id, number, apply)
     segments.push(segment)
     bytes += read.bytes.length
+    number = end.number
+    if (end.isTorn && !isLax) {
+      throw damaged(path, `record ${number} is damaged, and others follow it`)
+    }
   }
   return { segments, bytes, next: { segment, number } }
 }
 
-/** Returns the number of the record that comes next. */
+/** Returns the number of the record that comes next, and whether there is a later one instead. */
 function replayRecords(
-  path: string,
   bytes: Buffer,
   id: Bytes,
   first: number,
   apply: ApplyOp,
-): number {
+): { readonly number: number; readonly isTorn: boolean } {
   let number = first
   let at = HEADER_BYTES
   for (;;) {
@@ -393,18 +443,15 @@ function replayRecords(
     number++
     at = end
   }
-  if (at < bytes.length && hasRecord(bytes, at + 1, id, number)) {
-    throw damaged(path, `record ${number} is damaged, and others follow it`)
-  }
-  return number
+  return { number, isTorn: at < bytes.length && hasRecord(bytes, at + 1, id, number) }
 }
 
 function belongs({ header }: Read, mark: Mark, segment: number): boolean {
   return header !== undefined && header.segment === segment && equalBytes(header.id, mark.id)
 }
 
-export function removeSegments(dir: string, segments: readonly number[]): void {
-  for (const segment of segments) rmSync(segmentPath(dir, segment), { force: true })
+export async function removeSegments(dir: string, segments: readonly number[]): Promise<void> {
+  for (const segment of segments) await rm(segmentPath(dir, segment), { force: true })
 }
 
 /**
@@ -424,7 +471,9 @@ export function removeLeftovers(
     if (read === undefined) continue
     const { header, bytes } = read
     const isOurs = mark !== undefined && header !== undefined && equalBytes(header.id, mark.id)
-    const isDone = isOurs && segment < mark.segment
+    // Behind the journal's end: a lost machine left more of it than of what came before.
+    const isBehind = isOurs && mark.isLax && segment > mark.segment
+    const isDone = isBehind || (isOurs && segment < mark.segment)
     if (!isDone && header !== undefined && hasRecord(bytes, HEADER_BYTES, header.id)) {
       const id = hex(header.id)
       throw damaged(path, `it belongs to another data file: journal ${id}`)

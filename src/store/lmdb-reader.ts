@@ -29,9 +29,13 @@ class LmdbReader implements SnapshotSource {
       const tree = this.#tree.snapshot()
       const mark = tree.mark() ?? EMPTY
       try {
-        const snapshot = new LayeredSnapshot([this.#journal(mark)], tree, () => {
-          this.#snapshots.delete(snapshot)
-        })
+        const snapshot = new LayeredSnapshot(
+          [this.#journal(mark, equalBytes(mark, before))],
+          tree,
+          () => {
+            this.#snapshots.delete(snapshot)
+          },
+        )
         this.#snapshots.add(snapshot)
         return snapshot
       } catch (cause) {
@@ -47,12 +51,13 @@ class LmdbReader implements SnapshotSource {
   }
 
   /** What is in the journal that goes with this mark of the tree. */
-  #journal(bytes: Bytes): Memtable {
+  #journal(bytes: Bytes, isOld: boolean): Memtable {
     const table = new Memtable()
     const mark = bytes.length === 0 ? undefined : decodeMark(bytes)
     if (mark === undefined || mark.isClean) return table
     const put = (key: string, value: Bytes | null): void => table.put(key, value)
-    replay(this.#dir, mark, put)
+    // The writer has not moved it since the segment was missing: nobody removed that one.
+    replay(this.#dir, mark, isOld, put)
     return table
   }
 

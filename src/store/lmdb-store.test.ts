@@ -10,14 +10,16 @@ const root = mkdtempSync(join(tmpdir(), 'holdfast-store-'))
 afterAll(() => rmSync(root, { recursive: true }))
 const newDir = (): string => mkdtempSync(join(root, 'db-'))
 
-for (const [how, segmentBytes] of [
-  ['', undefined],
-  [', folded all the time', 3_000],
+for (const [how, segmentBytes, flushing] of [
+  ['', undefined, 'each'],
+  [', folded all the time', 3_000, 'each'],
+  [', flushed in the background', 3_000, 'background'],
 ] as const)
   storeContract(`lmdb store${how}`, async () => {
     const options = {
       dir: newDir(),
       env: systemEnv,
+      flushing,
       ...(segmentBytes && { segmentBytes }),
     }
     return { store: openLmdbStore(options), reopen: async () => openLmdbStore(options) }

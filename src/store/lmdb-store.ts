@@ -11,8 +11,10 @@
  * tree is a mixture; nobody sees it, since the folding memtable is read before it, and after a crash
  * the journal is applied over it again. The mark is moved by the last of them.
  *
- * Invariants: what can be read is durable (S6). The journal from the mark on, applied over the tree,
- * gives all that was acked. One record is on its way at a time, and one memtable is being folded.
+ * Invariants: what can be read is durable (S6), unless flushing is left to the background, where a log
+ * has all that is written here (S14). The journal from the mark on, applied over the tree, gives all
+ * that was acked; what is being folded is synced in it. One record is on its way at a time, and one
+ * memtable is being folded.
  */
 import { binaryString, EMPTY, type Bytes } from '../core/bytes.ts'
 import type { Cancel, Env } from '../core/env.ts'
@@ -29,6 +31,7 @@ import {
   Segment,
   type Mark,
   type Place,
+  type Syncing,
 } from './lmdb-journal.ts'
 import { openLmdbTree, type LmdbTree } from './lmdb-tree.ts'
 import { getThrough, LayeredSnapshot, Memtable, scanThrough } from './memtable.ts'
@@ -49,6 +52,8 @@ export interface LmdbOptions {
   readonly env: Pick<Env, 'random' | 'timers'>
   /** Of a segment of the journal, from which on the next one is begun. Default 4 MiB. */
   readonly segmentBytes?: number
+  /** When what is written is made durable: at each write, or in the background. Default `each`. */
+  readonly flushing?: 'each' | 'background'
   /** Switches syncing off: for the proof that the durability test can fail, and nothing else. */
   readonly unsafeNoSync?: boolean
 }
@@ -89,14 +94,16 @@ interface Folding {
   readonly table: Memtable
   /** Of the journal. */
   readonly bytes: number
-  readonly remove: () => void
+  /** Resolves once that is durable: then it may go into the tree. */
+  readonly sync: () => Promise<void>
+  readonly remove: () => Promise<void>
 }
 
 class LmdbStore implements Store {
-  readonly durability = 'flushed'
+  readonly durability: Store['durability']
   readonly #dir: string
   readonly #env: LmdbOptions['env']
-  readonly #noSync: boolean
+  readonly #syncing: Syncing
   readonly #segmentBytes: number
   readonly #tree: LmdbTree
   readonly #snapshots = new Set<LayeredSnapshot>()
@@ -120,27 +127,30 @@ class LmdbStore implements Store {
   #untold: HoldfastError | undefined
   #closing: Promise<void> | undefined
 
-  constructor({ dir, env, segmentBytes, unsafeNoSync }: LmdbOptions, tree: LmdbTree) {
+  constructor(options: LmdbOptions, tree: LmdbTree) {
+    const { dir, env, segmentBytes, flushing = 'each', unsafeNoSync } = options
+    this.durability = flushing === 'each' ? 'flushed' : 'background'
     this.#dir = dir
     this.#env = env
-    this.#noSync = unsafeNoSync === true
+    this.#syncing = unsafeNoSync === true ? 'never' : flushing
     this.#segmentBytes = segmentBytes ?? SEGMENT_BYTES
     this.#tree = tree
     const bytes = tree.mark()
     const mark = bytes === undefined ? undefined : decodeMark(bytes)
-    this.#mark = mark ?? { id: EMPTY, segment: 1, number: 1, isClean: true }
+    this.#mark = mark ?? { id: EMPTY, segment: 1, number: 1, isClean: true, isLax: false }
     this.#next = this.#mark
     const needed = this.#mark.isClean ? [] : this.#recover()
-    if (!this.#noSync) removeLeftovers(dir, mark, needed)
+    if (unsafeNoSync !== true) removeLeftovers(dir, mark, needed)
   }
 
   /** Reads the journal of a process that did not close. Returns its segments. */
   #recover(): readonly number[] {
     const table = new Memtable()
     const put = (key: string, value: Bytes | null): void => table.put(key, value)
-    const { segments, bytes, next } = replay(this.#dir, this.#mark, put)
+    const { segments, bytes, next } = replay(this.#dir, this.#mark, true, put)
     this.#next = next
-    this.#setFolding({ table, bytes, remove: () => removeSegments(this.#dir, segments) })
+    const sync = (): Promise<void> => Promise.resolve()
+    this.#setFolding({ table, bytes, sync, remove: () => removeSegments(this.#dir, segments) })
     return segments
   }
 
@@ -171,6 +181,15 @@ class LmdbStore implements Store {
     let used = 0
     for (const table of this.#layers) used += table.bytes
     return { bytes: bytes + journal, freeBytes: freeBytes + Math.max(0, journal - used) }
+  }
+
+  async flush(): Promise<void> {
+    await this.write(new StoreBatch())
+    // Those of this moment: what is being folded is synced before.
+    await Promise.all([this.#folding?.sync(), this.#segment?.sync()]).catch((cause: unknown) => {
+      this.#fail(storageError(cause, 'the journal could not be synced'))
+    })
+    if (this.#failed !== undefined) throw this.#failed
   }
 
   write(batch: StoreBatch): Promise<void> {
@@ -232,11 +251,13 @@ class LmdbStore implements Store {
   /** Makes the first segment of this opening, and has the tree say that there is a journal. */
   async #begin(): Promise<Segment> {
     const { isClean } = this.#mark
+    const isLax = this.durability === 'background'
     const id = isClean ? newJournalId(this.#env.random) : this.#mark.id
-    const segment = await Segment.create(this.#dir, { ...this.#next, id }, this.#noSync)
+    const segment = await Segment.create(this.#dir, { ...this.#next, id }, this.#syncing)
     this.#segment = segment
-    if (isClean) {
-      this.#mark = { ...this.#next, id, isClean: false }
+    if (isClean || this.#mark.isLax !== isLax) {
+      const begin = isClean ? this.#next : this.#mark
+      this.#mark = { ...begin, id, isClean: false, isLax }
       await this.#tree.write(new StoreBatch(), encodeMark(this.#mark))
     }
     if (this.#folding !== undefined) this.#fold(this.#folding, this.#next, false)
@@ -248,13 +269,17 @@ class LmdbStore implements Store {
     await this.#folded
     if (this.#failed !== undefined) throw this.#failed
     const place = full.after
-    this.#segment = await Segment.create(this.#dir, { ...place, id: this.#mark.id }, this.#noSync)
+    this.#segment = await Segment.create(this.#dir, { ...place, id: this.#mark.id }, this.#syncing)
     this.#foldTable(full, place, false)
   }
 
   #foldTable(segment: Segment, next: Place, isClean: boolean): void {
-    segment.close()
-    const folding = { table: this.#table, bytes: segment.bytes, remove: () => segment.remove() }
+    const folding = {
+      table: this.#table,
+      bytes: segment.bytes,
+      sync: () => segment.sync(),
+      remove: () => segment.remove(),
+    }
     this.#table = new Memtable()
     this.#setFolding(folding)
     this.#fold(folding, next, isClean)
@@ -267,12 +292,15 @@ class LmdbStore implements Store {
 
   /** Puts a memtable into the tree, which then needs the journal from `next` on. */
   #fold(folding: Folding, next: Place, isClean: boolean): void {
-    const mark = { ...next, id: this.#mark.id, isClean }
-    this.#folded = this.#putInTree(folding.table, encodeMark(mark))
+    const { id, isLax } = this.#mark
+    const mark = { ...next, id, isClean, isLax }
+    this.#folded = folding
+      .sync()
+      .then(() => this.#putInTree(folding.table, encodeMark(mark)))
       .then(() => {
         this.#mark = mark
         this.#setFolding(undefined)
-        folding.remove()
+        return folding.remove()
       })
       .catch((cause: unknown) => {
         this.#fail(storageError(cause, 'the journal could not be folded into the data file'))

@@ -57,6 +57,10 @@ class MemoryStore implements Store {
     return turn(this.#env)
   }
 
+  flush(): Promise<void> {
+    return this.#closed ? Promise.reject(storeClosed()) : Promise.resolve()
+  }
+
   snapshot(): StoreSnapshot {
     return new MemorySnapshot(this.#open().clone(), () => this.#closed)
   }

@@ -340,6 +340,15 @@ function batches({ world, it, use }: Suite): void {
     expect(textOf(store.get(key) ?? bytesOf(''))).toBe('299')
   })
 
+  it('are flushed when a flush resolves, which waits for those on their way', async () => {
+    const store = await use()
+    const writing = store.write(batchOf([[bytesOf('k'), bytesOf('v')]]))
+    await store.flush()
+    expect(get(store, bytesOf('k'))).toBe(show(bytesOf('v')))
+    await writing
+    await store.flush()
+  })
+
   it('are seen whole or not at all, by scans that run meanwhile, and never go back', async () => {
     const store = await use()
     const keys = Array.from({ length: 1_500 }, (_, i) => bytesOf(`row-${i}`))

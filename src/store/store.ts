@@ -8,10 +8,11 @@
  *   of the event loop ends. Copy what you keep; change nothing in it.
  * - Given bytes: keys and values put in a batch must not change until its promise settles.
  * - Order: batches take effect one after another, in the order of the calls to `write`. Each takes
- *   effect whole or not at all, after a crash too; a later batch never survives without an earlier.
+ *   effect whole or not at all, after a crash too; a later batch never survives without an earlier,
+ *   and what was flushed always survives.
  * - Visibility: once a batch's promise resolved, every read begun later sees it. Before that a read
- *   may see it, but only when it is already durable (S6): what can be read is never lost in a crash.
- *   Reads made one after another never go back.
+ *   may see it, but only when it is already durable (S6): what can be read is never lost in a crash,
+ *   unless it is flushed in the background. Reads made one after another never go back.
  * - Failure: a rejected batch took no effect, unless the error says `applied: 'unknown'`. After a
  *   rejection every later write rejects: the caller stops (S14).
  */
@@ -92,10 +93,16 @@ export interface SnapshotSource {
 }
 
 export interface Store extends StoreReader, SnapshotSource {
-  /** What a resolved `write` means: flushed to the disk, or kept in this process only. */
-  readonly durability: 'flushed' | 'memory'
+  /**
+   * What a resolved `write` means: flushed to the disk; in the system's hands, which keeps it when the
+   * process ends and not when the machine does, and flushed in the background; or kept in this
+   * process only.
+   */
+  readonly durability: 'flushed' | 'background' | 'memory'
   /** Takes effect whole, then resolves; see the obligations above. */
   write(batch: StoreBatch): Promise<void>
+  /** Resolves once all that was given to `write` before survives what it can. Rejects as `write`. */
+  flush(): Promise<void>
   snapshot(): StoreSnapshot
   stats(): StoreStats
   /**

@@ -99,6 +99,34 @@ describe.skipIf(unavailable !== undefined)('an ack of the database', { timeout: 
   })
 })
 
+describe.skipIf(unavailable !== undefined)(
+  'a store that is flushed in the background',
+  { timeout: 60_000 },
+  () => {
+    test('keeps whole batches through every crash, and all that a flush took along', async () => {
+      const folder = mkdtempSync(join(scratch, 'background-'))
+      const worker = [...program('background-worker'), folder, '120']
+      const recording = await recordWorker({
+        worker,
+        folder,
+        inject: ['fdatasync:delay_enter=2000'],
+      })
+      expect(segmentsIn(recording)).toBeGreaterThan(5)
+      for (const directories of ['strict', 'ext4'] as const) {
+        const options = { crashPoints: 40, imagesPerPoint: 6, directories }
+        const report = await check(recording, options, 'background-verify')
+        expect(report.found).toEqual([])
+        expect(report.acks).toBe(17)
+        expect(report.crashPointsPending).toBeGreaterThan(15)
+      }
+      const unsynced = recording.events.filter((event) => event.kind !== 'sync')
+      const few = { crashPoints: 8, imagesPerPoint: 3, from: 'first-ack' } as const
+      const without = await check({ ...recording, events: unsynced }, few, 'background-verify')
+      expect(without.violations).toBeGreaterThan(0)
+    })
+  },
+)
+
 /** Of the journal: how many were made, and removed again. */
 function segmentsIn({ events }: Recording): number {
   const gone = events.filter((event) => event.kind === 'entries' && event.cause === 'remove')

@@ -161,6 +161,10 @@ export class FaultyStore implements Store {
     if (failed !== undefined) throw failed
   }
 
+  async flush(): Promise<void> {
+    await this.inner.flush()
+  }
+
   snapshot(): ReturnType<Store['snapshot']> {
     return this.inner.snapshot()
   }

@@ -190,6 +190,7 @@ class WithoutLog implements Store {
   scan: Store['scan'] = (range, visit) => this.#store.scan(range, visit)
   snapshot: Store['snapshot'] = () => this.#store.snapshot()
   stats: Store['stats'] = () => this.#store.stats()
+  flush: Store['flush'] = () => this.#store.flush()
   close: Store['close'] = () => this.#store.close()
 
   write(batch: StoreBatch): Promise<void> {
