@@ -112,11 +112,14 @@ function checkSettings(config: StreamConfig, { name, settings }: WantedStream): 
 
 /** Codes of the servers for an account, or a server, that has no room. */
 const NO_ROOM = [10_023, 10_028, 10_047]
+/** No servers to put a stream on: its description says whether for want of room. */
+const NO_PEERS = 10_005
 /** The stream did not store a message: its description says whether for want of room. */
 const STORE_FAILED = 10_077
 
 export function hasNoRoom(cause: unknown): cause is JetStreamApiError {
   if (!(cause instanceof JetStreamApiError)) return false
+  if (cause.code === NO_PEERS) return /insufficient storage/.test(cause.message)
   return NO_ROOM.includes(cause.code) || (hasFailedToStore(cause) && /maximum/.test(cause.message))
 }
 

@@ -95,6 +95,7 @@ describe.skipIf(missing !== undefined)('the JetStream log', () => {
   })
 
   describe('tells what its acks are worth', durability)
+  describe('refuses', noRoom)
   describe('whose leader is killed and comes back', killed)
 })
 
@@ -188,6 +189,14 @@ class Appender {
       }
     }
   }
+}
+
+function noRoom(): void {
+  it('is LogFull for a stream that is too large for all of them', async () => {
+    const options = { servers: servers.urls, name: 'large', maxBytes: 2 ** 50 }
+    const opening = openJetStreamLog(systemEnv, options)
+    await expect(opening).rejects.toMatchObject({ code: 'LogFull', applied: 'no' })
+  })
 }
 
 function killed(): void {
