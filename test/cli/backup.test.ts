@@ -5,11 +5,12 @@ import { existsSync, readdirSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { buildHoldfast, holdfast, jsonLines, whileHeld, Workplace } from './run-holdfast.ts'
+import { standing } from './standing.ts'
 
 beforeAll(() => buildHoldfast(), 300_000)
 
 async function ok(...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await holdfast(args)
+  const { code, stdout, stderr } = await standing(args)
   expect({ code, stderr: code === 0 ? '' : stderr }).toEqual({ code: 0, stderr: '' })
   return stdout
 }
@@ -36,7 +37,7 @@ describe.each([
       const first = jsonLines(await ok('backup', 'create', '--to', backups, '--json', ...dir))[0]
       expect(first).toMatchObject({ base: 'first', backups: [{ kind: 'base' }] })
       await fill(place, 'pets', 7)
-      const second = await holdfast(['backup', 'create', '--to', backups, ...dir])
+      const second = await standing(['backup', 'create', '--to', backups, ...dir])
       expect(second).toMatchObject({ code: 0, stdout: '' })
       expect(second.stderr).toMatch(/^backed up to position \d+: positions above \d+; .* in .*\n$/)
       const listed = jsonLines(await ok('backup', 'list', '--from', backups, '--json'))
@@ -51,12 +52,12 @@ describe.each([
       const early = place.path('early')
       const at = String(first?.['position'])
       await ok('restore', '--from', backups, '--at', at, '--dir', early)
-      expect((await holdfast(['get', 'pets', '1', '--dir', early])).code).toBe(1)
+      expect((await standing(['get', 'pets', '1', '--dir', early])).code).toBe(1)
       // A moment before the end of a backup that is named, and one behind it.
       const named = ['restore', '--from', backups, '--backup', String(listed[0]?.['id'])]
       await ok(...named, '--at', at, '--dir', place.path('named'))
       const behind = [...named, '--at', String(Number(at) + 1), '--dir', place.path('behind')]
-      expect((await holdfast(behind)).code).toBe(4)
+      expect((await standing(behind)).code).toBe(4)
 
       const copy = ['--table', 'people', '--as', 'people2']
       const copied = await ok('restore', '--from', backups, ...copy, '--json', ...dir)
@@ -99,7 +100,7 @@ it('a backup goes through a pipe, and back', async () => {
 it('what cannot be done is said by code, with the next command', async () => {
   using place = new Workplace()
   const [backups, dir] = [place.path('backups'), ['--dir', place.data]]
-  const none = await holdfast(['backup', 'create', '--to', backups, ...dir])
+  const none = await standing(['backup', 'create', '--to', backups, ...dir])
   expect(none).toMatchObject({ code: 3 })
   expect(none.stderr).toContain('FolderNotFound')
   await fill(place, 'people', 5)
@@ -108,7 +109,7 @@ it('what cannot be done is said by code, with the next command', async () => {
   expect(over).toMatchObject({ code: 4 })
   expect(over.stderr).toContain('AlreadyExists')
   expect(over.stderr).toContain('try: restore into an empty folder')
-  const beyond = await holdfast([
+  const beyond = await standing([
     'restore',
     '--from',
     backups,
@@ -125,17 +126,17 @@ it('what cannot be done is said by code, with the next command', async () => {
     ['backup', 'create', '--to', '-', '--full'],
     ['backup', 'create', '--after', '5'],
   ]) {
-    expect(await holdfast([...wrong, ...dir])).toMatchObject({ code: 2, stdout: '' })
+    expect(await standing([...wrong, ...dir])).toMatchObject({ code: 2, stdout: '' })
   }
   const part = readdirSync(backups).find((name) => name.startsWith('parts')) as string
   truncateSync(join(backups, part), 20)
   const corrupt = await holdfast(['backup', 'verify', '--from', backups, '--json'])
   expect(corrupt).toMatchObject({ code: 1, stdout: '' })
   expect(JSON.parse(corrupt.stderr)).toMatchObject({ error: { code: 'BackupCorrupt' } })
-  const failed = await holdfast(['restore', '--from', backups, '--dir', place.path('y')])
+  const failed = await standing(['restore', '--from', backups, '--dir', place.path('y')])
   expect(failed).toMatchObject({ code: 1 })
   expect(existsSync(place.path('y/data.mdb'))).toBe(false)
-  const unfinished = await holdfast(['stats', '--dir', place.path('y')])
+  const unfinished = await standing(['stats', '--dir', place.path('y')])
   expect(unfinished).toMatchObject({ code: 3 })
   expect(unfinished.stderr).toContain('RestoreUnfinished')
 })

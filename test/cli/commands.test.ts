@@ -10,7 +10,9 @@ import {
   jsonLines,
   whileHeld,
   Workplace,
+  type Holding,
 } from './run-holdfast.ts'
+import { standing } from './standing.ts'
 
 const place = new Workplace()
 const dir = ['--dir', place.data]
@@ -37,71 +39,74 @@ describe.each([
   ['held by another process', true],
   ['held by none', false],
 ])('a folder %s', (_name, isHeld) => {
-  it('answers get', () =>
-    whileHeld(place.data, isHeld, async () => {
-      const row = await holdfast(['get', 'people', '2', '--json', ...dir])
-      expect(row).toMatchObject({ code: 0, stderr: '' })
-      expect(JSON.parse(row.stdout)).toEqual(people[1])
-      const text = await holdfast(['get', 'people', '2', ...dir])
-      expect(text.stdout).toMatch(/^id +2\nname +Grace\nborn +1906-12-09T00:00:00.000Z\n/)
-      const missing = await holdfast(['get', 'people', '9', ...dir])
-      expect(missing).toMatchObject({ code: 1, stdout: '' })
-      expect(missing.stderr).toContain('has no row with key 9')
-      const unknown = await holdfast(['get', 'nobody', '9', '--json', ...dir])
-      expect(unknown).toMatchObject({ code: 1, stdout: '' })
-      expect(JSON.parse(unknown.stderr)).toMatchObject({
-        error: { code: 'UnknownTable', applied: 'no', details: { table: 'nobody' } },
-      })
-    }))
+  let holder: Holding | undefined
+  beforeAll(async () => {
+    holder = isHeld ? await holdOpen(place.data) : undefined
+  })
+  afterAll(() => holder?.kill('SIGTERM'))
 
-  it('answers query', () =>
-    whileHeld(place.data, isHeld, async () => {
-      const ids = async (...args: string[]) => {
-        const { stdout, code, stderr } = await holdfast([
-          ...['query', 'people', '--json', ...args, ...dir],
-        ])
-        expect([code, stderr]).toEqual([0, ''])
-        return jsonLines(stdout).map(({ id }) => id)
-      }
-      expect(await ids('--reverse', '--limit', '2')).toEqual([3, 2])
-      expect(await ids('--index', 'byCity', '--eq', 'London')).toEqual([1, 3])
-      expect(await ids('--index', 'byBorn', '--gte', '1906-12-09')).toEqual([2, 3])
-      expect(await ids('--index', 'byZip', '--eq', '7', '--where', 'name!=Alan')).toEqual([2])
-      const text = await holdfast(['query', 'people', '--fields', 'id,zip', '--limit', '2', ...dir])
-      expect(text.stdout).toBe('id  zip\n 1  00501\n 2  7\n')
-      expect(text.stderr).toMatch(/^2 rows in .*\nthere are more/)
-      const groups = await holdfast(['query', 'people', '--group', 'city', '--avg', 'id', ...dir])
-      expect(groups.stdout).toMatch(/city +rows +avg_id\nLondon +2 +2\nNew York +1 +2\n/)
-      const count = await holdfast(['query', 'people', '--count', ...dir])
-      expect(count.stdout).toBe('3\n')
-    }))
+  it('answers get', async () => {
+    const row = await standing(['get', 'people', '2', '--json', ...dir])
+    expect(row).toMatchObject({ code: 0, stderr: '' })
+    expect(JSON.parse(row.stdout)).toEqual(people[1])
+    const text = await standing(['get', 'people', '2', ...dir])
+    expect(text.stdout).toMatch(/^id +2\nname +Grace\nborn +1906-12-09T00:00:00.000Z\n/)
+    const missing = await holdfast(['get', 'people', '9', ...dir])
+    expect(missing).toMatchObject({ code: 1, stdout: '' })
+    expect(missing.stderr).toContain('has no row with key 9')
+    const unknown = await standing(['get', 'nobody', '9', '--json', ...dir])
+    expect(unknown).toMatchObject({ code: 1, stdout: '' })
+    expect(JSON.parse(unknown.stderr)).toMatchObject({
+      error: { code: 'UnknownTable', applied: 'no', details: { table: 'nobody' } },
+    })
+  })
 
-  it('answers stats and check', () =>
-    whileHeld(place.data, isHeld, async () => {
-      const stats = JSON.parse((await holdfast(['--json', 'stats', ...dir])).stdout) as object
-      expect(stats).toMatchObject({ dir: place.data, durability: 'fsynced' })
-      expect(stats).toHaveProperty('holder', isHeld ? expect.any(Number) : null)
-      expect(stats).toHaveProperty(
-        'tables',
-        expect.arrayContaining([expect.objectContaining({ name: 'people', rows: 3 })]),
-      )
-      const check = await holdfast(['check', '--json', ...dir])
-      expect(check.code).toBe(0)
-      expect(JSON.parse(check.stdout)).toMatchObject({ ok: true, problems: [], indexEntries: 9 })
-    }))
+  it('answers query', async () => {
+    const ids = async (...args: string[]) => {
+      const { stdout, code, stderr } = await standing([
+        ...['query', 'people', '--json', ...args, ...dir],
+      ])
+      expect([code, stderr]).toEqual([0, ''])
+      return jsonLines(stdout).map(({ id }) => id)
+    }
+    expect(await ids('--reverse', '--limit', '2')).toEqual([3, 2])
+    expect(await ids('--index', 'byCity', '--eq', 'London')).toEqual([1, 3])
+    expect(await ids('--index', 'byBorn', '--gte', '1906-12-09')).toEqual([2, 3])
+    expect(await ids('--index', 'byZip', '--eq', '7', '--where', 'name!=Alan')).toEqual([2])
+    const text = await standing(['query', 'people', '--fields', 'id,zip', '--limit', '2', ...dir])
+    expect(text.stdout).toBe('id  zip\n 1  00501\n 2  7\n')
+    expect(text.stderr).toMatch(/^2 rows in .*\nthere are more/)
+    const groups = await standing(['query', 'people', '--group', 'city', '--avg', 'id', ...dir])
+    expect(groups.stdout).toMatch(/city +rows +avg_id\nLondon +2 +2\nNew York +1 +2\n/)
+    const count = await holdfast(['query', 'people', '--count', ...dir])
+    expect(count.stdout).toBe('3\n')
+  })
+
+  it('answers stats and check', async () => {
+    const stats = JSON.parse((await holdfast(['--json', 'stats', ...dir])).stdout) as object
+    expect(stats).toMatchObject({ dir: place.data, durability: 'fsynced' })
+    expect(stats).toHaveProperty('holder', isHeld ? expect.any(Number) : null)
+    expect(stats).toHaveProperty(
+      'tables',
+      expect.arrayContaining([expect.objectContaining({ name: 'people', rows: 3 })]),
+    )
+    const check = await holdfast(['check', '--json', ...dir])
+    expect(check.code).toBe(0)
+    expect(JSON.parse(check.stdout)).toMatchObject({ ok: true, problems: [], indexEntries: 9 })
+  })
 })
 
 it('pages over one snapshot of the process that holds the folder', async () => {
   await whileHeld(place.data, true, async () => {
     const args = ['query', 'people', '--limit', '2', '--json', ...dir]
-    const first = await holdfast([...args, '--cursor', 'start'])
+    const first = await standing([...args, '--cursor', 'start'])
     expect(jsonLines(first.stdout).map(({ id }) => id)).toEqual([1, 2])
     const { cursor } = JSON.parse(first.stderr) as { cursor: string }
-    const second = await holdfast([...args, '--cursor', cursor])
+    const second = await standing([...args, '--cursor', cursor])
     expect(jsonLines(second.stdout).map(({ id }) => id)).toEqual([3])
     expect(second.stderr).toBe('')
   })
-  const alone = await holdfast(['query', 'people', '--cursor', 'start', ...dir])
+  const alone = await standing(['query', 'people', '--cursor', 'start', ...dir])
   expect(alone).toMatchObject({ code: 1, stdout: '' })
 })
 
@@ -137,7 +142,7 @@ it('says what is wrong with the command line, and where there is no folder', asy
 
 it('has colors on a terminal alone, and obeys NO_COLOR', async () => {
   const run = (env: Record<string, string>, ...args: string[]) =>
-    holdfast(['query', 'people', ...args, ...dir], { env })
+    standing(['query', 'people', ...args, ...dir], { env })
   const escape = '\u001b['
   expect((await run({})).stdout).not.toContain(escape)
   expect((await run({ FORCE_COLOR: '1' })).stdout).toContain(escape)
@@ -158,7 +163,7 @@ it('ends quietly when nobody reads on, and goes through bin/holdfast', () => {
 
 it('documents every command and exit code', async () => {
   const page = readFileSync('docs/CLI.md', 'utf8')
-  const { stdout } = await holdfast(['--help'])
+  const { stdout } = await standing(['--help'])
   const commands = [...stdout.matchAll(/^ {2}([a-z]+) (?:\[|<| )/gm)].map(([, name]) => name)
   expect(commands.length).toBeGreaterThanOrEqual(8)
   for (const name of commands.filter((name) => name !== 'help')) {

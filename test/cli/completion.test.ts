@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { KEYS, programMissing, Pty, ptyMissing } from '../child/pty.ts'
 import { cleanEnvironment, main } from './in-terminal.ts'
 import { buildHoldfast, holdfast, holdOpen, whileHeld, Workplace } from './run-holdfast.ts'
+import { standing } from './standing.ts'
 
 const place = new Workplace()
 const dir = ['--dir', place.data]
@@ -25,14 +26,14 @@ beforeAll(async () => {
   writeFileSync(program, `#!/bin/sh\nexec '${process.execPath}' '${main}' "$@"\n`)
   chmodSync(program, 0o755)
   for (const shell of ['bash', 'zsh', 'fish']) {
-    const { stdout, stderr, code } = await holdfast(['completion', shell])
+    const { stdout, stderr, code } = await standing(['completion', shell])
     expect({ stderr, code }).toEqual({ stderr: '', code: 0 })
     writeFileSync(place.path(`script.${shell}`), stdout)
   }
   writeFileSync(place.path('people.ndjson'), '{"id":1,"name":"Ada","city":"London"}\n')
   const columns = ['--create', '--key', 'id', '--index', 'byCity=city', 'byName=name']
   const file = place.path('people.ndjson')
-  expect(await holdfast(['import', 'people', file, ...columns, ...dir])).toMatchObject({ code: 0 })
+  expect(await standing(['import', 'people', file, ...columns, ...dir])).toMatchObject({ code: 0 })
 })
 afterAll(() => place[Symbol.dispose]())
 
@@ -50,11 +51,16 @@ function run(program: string, args: readonly string[], cwd = place.folder): stri
 const linesOf = (text: string): string[] => text.split('\n').filter((line) => line !== '')
 
 describe('__complete', () => {
-  const answers = async (...words: string[]): Promise<string[]> => {
-    const ended = await holdfast(['__complete', ...words], { env: { HOLDFAST_DIR: place.data } })
-    expect(ended).toMatchObject({ code: 0, stderr: '' })
-    return linesOf(ended.stdout).map((line) => line.split('\t')[0] ?? '')
-  }
+  const answersOf =
+    (complete: typeof standing) =>
+    async (...words: string[]): Promise<string[]> => {
+      const ended = await complete(['__complete', ...words], { env: { HOLDFAST_DIR: place.data } })
+      expect(ended).toMatchObject({ code: 0, stderr: '' })
+      return linesOf(ended.stdout).map((line) => line.split('\t')[0] ?? '')
+    }
+  const answers = answersOf(standing)
+  /** In a process of its own. */
+  const starts = answersOf(holdfast)
 
   it.each([
     ['held by another process', true],
@@ -72,7 +78,7 @@ describe('__complete', () => {
 
   it('reads a folder without claiming it: who opens it meanwhile is not refused', async () => {
     const opened = holdOpen(place.data)
-    await Promise.all(Array.from({ length: 5 }, () => answers('get', '')))
+    await Promise.all(Array.from({ length: 5 }, () => starts('get', '')))
     const holder = await opened
     expect(await holder.kill('SIGTERM')).toBe(0)
   })
@@ -81,8 +87,8 @@ describe('__complete', () => {
     const holder = await holdOpen(place.data)
     try {
       process.kill(holder.pid, 'SIGSTOP')
-      expect(await answers('get', '')).toEqual([])
-      expect(await answers('que')).toEqual(['query'])
+      expect(await starts('get', '')).toEqual([])
+      expect(await starts('que')).toEqual(['query'])
     } finally {
       process.kill(holder.pid, 'SIGCONT')
       await holder.kill('SIGTERM')

@@ -13,6 +13,7 @@ import {
   type Ended,
   type Holding,
 } from './run-holdfast.ts'
+import { standing } from './standing.ts'
 
 beforeAll(() => buildHoldfast())
 
@@ -41,7 +42,9 @@ describe.each(doors)('over $name', ({ open }) => {
   const place = new Workplace()
   let target: string[]
   let holding: Holding | undefined
-  const run = (...line: string[]): Promise<Ended> => holdfast([...line, ...target])
+  const run = (...line: string[]): Promise<Ended> => standing([...line, ...target])
+  /** In a process of its own. */
+  const start = (...line: string[]): Promise<Ended> => holdfast([...line, ...target])
   const row = async (...key: string[]): Promise<unknown> => {
     const { stdout } = await run('get', 'accounts', ...key, '--json')
     return JSON.parse(stdout) as unknown
@@ -51,7 +54,7 @@ describe.each(doors)('over $name', ({ open }) => {
     const opened = await open(place.data)
     ;({ target, holding } = opened)
     const indexes = ['--index', 'byOwner=owner', '--unique', 'byMail=mail']
-    const made = await run('tables', 'create', 'accounts', '--key', 'id', ...indexes)
+    const made = await start('tables', 'create', 'accounts', '--key', 'id', ...indexes)
     expect(made).toMatchObject({ code: 0, stderr: '' })
     expect(made.stdout).toBe('created accounts, key id, indexes byOwner, byMail (unique)\n')
   })
@@ -157,11 +160,11 @@ describe.each(doors)('over $name', ({ open }) => {
   it('does what commands ask that run at once, each exactly once', async () => {
     await run('tables', 'create', 'crowd', '--key', 'id')
     const ids = Array.from({ length: 8 }, (_, id) => `${id}`)
-    const done = await Promise.all(ids.map((id) => run('insert', 'crowd', `id=${id}`)))
+    const done = await Promise.all(ids.map((id) => start('insert', 'crowd', `id=${id}`)))
     expect(done.map(({ code, signal, stderr }) => ({ code, signal, stderr }))).toEqual(
       ids.map(() => ({ code: 0, signal: null, stderr: '' })),
     )
-    const seen = await Promise.all(ids.map(() => run('scan', 'crowd', '--json')))
+    const seen = await Promise.all([1, 2, 3, 4].map(() => start('scan', 'crowd', '--json')))
     for (const { stdout } of seen) expect(jsonLines(stdout)).toHaveLength(ids.length)
   })
 
@@ -171,7 +174,7 @@ describe.each(doors)('over $name', ({ open }) => {
     await run('put', 'seen', 'id=1', 'n=2')
     await run('delete', 'seen', '1')
     await run('put', 'seen', 'id=2')
-    const all = await run('watch', 'seen', '--from', 'start', '--limit', '4')
+    const all = await start('watch', 'seen', '--from', 'start', '--limit', '4')
     expect(all.stdout).toBe(
       'insert  1  {"id":1,"n":1}\nupdate  1  {"id":1,"n":2}\ndelete  1\ninsert  2  {"id":2}\n',
     )
@@ -217,8 +220,8 @@ it('ends a watch at Ctrl-C with 130, and says how to go on', async () => {
       ['--url', serving.url],
     ]) {
       const table = `t${target.length}${target[0]?.length}`
-      await holdfast(['tables', 'create', table, '--key', 'id', ...target])
-      await holdfast(['put', table, 'id=1', ...target])
+      await standing(['tables', 'create', table, '--key', 'id', ...target])
+      await standing(['put', table, 'id=1', ...target])
       const watching = holdfast(['watch', table, '--from', 'snapshot', ...target], {
         killOnOutput: { text: '{"id":1}', signal: 'SIGINT' },
       })

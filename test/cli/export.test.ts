@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { open, strong } from '../../src/index.ts'
 import { buildHoldfast, holdfast, whileHeld, Workplace } from './run-holdfast.ts'
+import { standing } from './standing.ts'
 
 beforeAll(buildHoldfast)
 
@@ -40,13 +41,13 @@ describe.each(['ndjson', 'json', 'csv', 'parquet'])('as %s', (format) => {
     // One way out and the other in, so that both are covered with half the processes.
     const isHeldOut = format === 'ndjson' || format === 'csv'
     await whileHeld(place.data, isHeldOut, async () => {
-      const out = await holdfast(['export', 'odd', file, '--json', '--dir', place.data])
+      const out = await standing(['export', 'odd', file, '--json', '--dir', place.data])
       expect(out).toMatchObject({ code: 0, stderr: '' })
       expect(JSON.parse(out.stdout)).toMatchObject({ table: 'odd', format, rows: odd.length })
     })
     await whileHeld(place.data, !isHeldOut, async () => {
       const into = ['import', 'copy', file, '--create', '--key', 'id', '--dir', place.data]
-      const back = await holdfast(into)
+      const back = await standing(into)
       expect(back.stderr).toContain('1,503 rows imported, 0 rejected')
     })
     expect(await rowsOf(place, 'copy')).toEqual(await rowsOf(place, 'odd'))
@@ -65,7 +66,7 @@ it('writes to stdout, and refuses what a format cannot hold', async () => {
   expect(refused.code).toBe(1)
   expect(refused.stderr).toContain('error NotRepresentable')
   expect(readdirSync(place.folder)).toEqual(['data'])
-  const unnamed = await holdfast(['export', 'odd', place.path('odd.xyz'), '--dir', place.data])
+  const unnamed = await standing(['export', 'odd', place.path('odd.xyz'), '--dir', place.data])
   expect(unnamed.stderr).toContain('error FileFormat')
   expect(readFileSync(`${place.data}/data.mdb`).length).toBeGreaterThan(0)
 })

@@ -14,6 +14,7 @@ import {
   whileHeld,
   Workplace,
 } from './run-holdfast.ts'
+import { standing } from './standing.ts'
 
 beforeAll(buildHoldfast)
 
@@ -75,12 +76,12 @@ describe.each([
         ...{ table: 'items', imported: rows - badCount, rejected: badCount, skipped: 0 },
         rejectsFile: place.path('items.csv.rejects.ndjson'),
       })
-      const second = await holdfast(command(place))
+      const second = await standing(command(place))
       expect(JSON.parse(second.stdout)).toMatchObject({ alreadyDone: true, skipped: rows })
       expect(second.stderr).toContain('--again')
     })
     await checkImported(place)
-    const again = await holdfast(command(place, '--again'))
+    const again = await standing(command(place, '--again'))
     expect(JSON.parse(again.stdout)).toMatchObject({ alreadyDone: false, skipped: 0 })
     await checkImported(place)
   })
@@ -139,7 +140,7 @@ it('takes rows as large as they may be, refuses larger ones, and rows that are t
   lines.push(big(4, 300_000), '{"id":5}', '{"id":5}', '{"id":{}}', '[1]', '{broken')
   writeFileSync(place.path('big.ndjson'), lines.join('\n'))
   const rejects = place.path('bad.ndjson')
-  const { stdout, code } = await holdfast([
+  const { stdout, code } = await standing([
     ...['import', 'big', place.path('big.ndjson'), '--create', '--key', 'id', '--mode', 'insert'],
     ...['--rejects', rejects, '--dir', place.data, '--json'],
   ])
@@ -163,7 +164,7 @@ it('numbers rows, stops at a limit, and lets the last row of a key win', async (
   const lines = Array.from({ length: 5_000 }, (_, i) => `{"k":${i % 10},"i":${i}}`)
   writeFileSync(place.path('rows.ndjson'), lines.join('\n'))
   const run = (...args: string[]) =>
-    holdfast(['import', args[0] ?? '', place.path('rows.ndjson'), ...args.slice(1)], {
+    standing(['import', args[0] ?? '', place.path('rows.ndjson'), ...args.slice(1)], {
       env: { HOLDFAST_DIR: place.data },
     })
   expect((await run('numbered', '--create', '--row-number', 'row', '--limit', '700')).code).toBe(0)

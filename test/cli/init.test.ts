@@ -9,6 +9,7 @@ import { TEMPLATES } from '../../src/cli/starter/starter.ts'
 import { KEYS, ptyMissing } from '../child/pty.ts'
 import { cleanEnvironment, inTerminal, root } from './in-terminal.ts'
 import { buildHoldfast, holdfast, jsonLines, Workplace } from './run-holdfast.ts'
+import { standing } from './standing.ts'
 
 const place = new Workplace()
 const waitMs = 60_000
@@ -50,7 +51,7 @@ function npm(folder: string, ...args: string[]): { stdout: string; stderr: strin
 
 async function made(name: string, ...options: string[]): Promise<string> {
   const folder = place.path(name)
-  const ended = await holdfast(['init', folder, '--no-input', ...options])
+  const ended = await standing(['init', folder, '--no-input', ...options])
   expect(ended).toMatchObject({ code: 0, stdout: '' })
   expect(ended.stderr).toContain('npm install\n  npm start\n')
   install(folder)
@@ -70,7 +71,7 @@ describe.each(Object.keys(TEMPLATES))('the starter %s', (template) => {
     expect(tests).toMatchObject({ code: 0, stderr: '' })
     expect(tests.stdout).toMatch(/# pass [1-9]\d*\n# fail 0\n/)
     const command = /^npx holdfast (get .*)$/m.exec(readFileSync(join(folder, 'README.md'), 'utf8'))
-    const row = await holdfast([
+    const row = await standing([
       ...['--dir', join(folder, 'data'), ...(command?.[1] ?? '').split(' ')],
     ])
     expect(row).toMatchObject({ code: 0, stderr: '' })
@@ -126,7 +127,7 @@ describe('init', () => {
 
   it('builds with what Holdfast is built with', async () => {
     const folder = place.path('versions')
-    await holdfast(['init', folder, '--name', '@me/versions'])
+    await standing(['init', folder, '--name', '@me/versions'])
     const { name, devDependencies } = manifestOf(folder)
     expect(name).toBe('@me/versions')
     expect(manifestOf(root).devDependencies).toMatchObject(devDependencies)
@@ -143,7 +144,7 @@ describe('init', () => {
     expect(refused.stderr).toContain('these are in the way: package.json, src; nothing was written')
     expect(refused.stderr).toContain('try: holdfast init ANOTHER-FOLDER')
     expect(readdirSync(folder).toSorted()).toEqual(['LICENSE', 'package.json', 'src'])
-    const file = await holdfast(['init', join(folder, 'LICENSE')])
+    const file = await standing(['init', join(folder, 'LICENSE')])
     expect(file).toMatchObject({ code: 1, stdout: '' })
   })
 
@@ -151,7 +152,7 @@ describe('init', () => {
     const folder = place.path('other')
     mkdirSync(join(folder, 'src'), { recursive: true })
     writeFileSync(join(folder, 'src', 'own.ts'), '')
-    expect(await holdfast(['init', folder])).toMatchObject({ code: 0 })
+    expect(await standing(['init', folder])).toMatchObject({ code: 0 })
     expect(readdirSync(join(folder, 'src')).toSorted()).toEqual([
       ...['main.ts', 'notes.test.ts', 'notes.ts', 'own.ts', 'tables.ts'],
     ])
@@ -159,8 +160,8 @@ describe('init', () => {
 
   it('refuses names and templates that there are not', async () => {
     const folder = place.path('refused')
-    expect(await holdfast(['init', folder, '--name', 'Not A Name'])).toMatchObject({ code: 2 })
-    expect(await holdfast(['init', folder, '--template', 'blog'])).toMatchObject({ code: 2 })
+    expect(await standing(['init', folder, '--name', 'Not A Name'])).toMatchObject({ code: 2 })
+    expect(await standing(['init', folder, '--template', 'blog'])).toMatchObject({ code: 2 })
     expect(readdirSync(place.folder)).not.toContain('refused')
   })
 })

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { KEYS, ptyMissing, type Pty } from '../child/pty.ts'
 import { cleanEnvironment, inTerminal } from './in-terminal.ts'
 import { buildHoldfast, holdfast, holdOpen, Workplace } from './run-holdfast.ts'
+import { standing } from './standing.ts'
 
 const place = new Workplace()
 const dir = ['--dir', place.data]
@@ -14,10 +15,10 @@ const rows = 150_000
 beforeAll(async () => {
   buildHoldfast()
   for (const name of ['first', 'second', 'third']) {
-    expect(await holdfast(['tables', 'create', name, '--key', 'id', ...dir])).toMatchObject({
+    expect(await standing(['tables', 'create', name, '--key', 'id', ...dir])).toMatchObject({
       code: 0,
     })
-    expect(await holdfast(['put', name, '{"id":1}', ...dir])).toMatchObject({ code: 0 })
+    expect(await standing(['put', name, '{"id":1}', ...dir])).toMatchObject({ code: 0 })
   }
   const lines = Array.from({ length: rows }, (_, id) => `${id},row ${id} of many`)
   writeFileSync(place.path('many.csv'), ['id,text', ...lines].join('\n'))
@@ -27,7 +28,7 @@ afterAll(() => place[Symbol.dispose]())
 const started = (...args: string[]): Pty => inTerminal([...args, ...dir], { env })
 
 async function tables(): Promise<string[]> {
-  const { stdout } = await holdfast(['stats', '--json', ...dir])
+  const { stdout } = await standing(['stats', '--json', ...dir])
   const stats = JSON.parse(stdout) as { tables: { name: string }[] }
   return stats.tables.map(({ name }) => name).filter((name) => !name.startsWith('_'))
 }
@@ -85,7 +86,7 @@ describe.skipIf(ptyMissing() !== undefined)('a long import', () => {
     await using pty = started(...args)
     expect(await pty.exit()).toBe(0)
     expect(pty.text).toMatch(/rows imported, 0 rejected, [1-9][\d,]* skipped/)
-    const { stdout } = await holdfast(['query', 'many', '--count', ...dir])
+    const { stdout } = await standing(['query', 'many', '--count', ...dir])
     expect(stdout).toBe('150,000\n')
   })
 
@@ -95,7 +96,7 @@ describe.skipIf(ptyMissing() !== undefined)('a long import', () => {
     expect(await pty.exit()).toBe(0)
     expect(pty.text).toContain('altered many, indexes byText')
     const query = ['query', 'many', '--index', 'byText', '--eq', 'row 7 of many', '--count']
-    expect((await holdfast([...query, ...dir])).stdout).toBe('1\n')
+    expect((await standing([...query, ...dir])).stdout).toBe('1\n')
   })
 
   it('draws nothing where stderr is no terminal', async () => {
@@ -117,7 +118,7 @@ describe.skipIf(ptyMissing() !== undefined)('watch', () => {
       await using pty = started('watch', 'second', '--from', 'snapshot')
       await pty.shows(/^row +1 /m)
       const id = isHeld ? 11 : 10
-      expect(await holdfast(['put', 'second', `{"id":${id}}`, ...dir])).toMatchObject({ code: 0 })
+      expect(await standing(['put', 'second', `{"id":${id}}`, ...dir])).toMatchObject({ code: 0 })
       await pty.shows(new RegExp(`^insert +${id} `, 'm'))
       pty.send(KEYS.ctrlC)
       expect(await pty.exit()).toBe(130)

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { KEYS, ptyMissing, type Pty } from '../child/pty.ts'
 import { cleanEnvironment, inTerminal, main } from './in-terminal.ts'
 import { buildHoldfast, holdfast, holdOpen, jsonLines, Workplace } from './run-holdfast.ts'
+import { standing } from './standing.ts'
 
 const place = new Workplace()
 const historyFile = place.path('state/holdfast/history')
@@ -23,7 +24,7 @@ beforeAll(async () => {
   writeFileSync(place.path('people.ndjson'), people.map((row) => JSON.stringify(row)).join('\n'))
   const columns = ['--create', '--key', 'id', '--index', 'byCity=city', 'byName=name']
   const file = place.path('people.ndjson')
-  const imported = await holdfast(['import', 'people', file, ...columns, ...dir])
+  const imported = await standing(['import', 'people', file, ...columns, ...dir])
   expect(imported).toMatchObject({ code: 0 })
 })
 afterAll(() => place[Symbol.dispose]())
@@ -146,11 +147,11 @@ describe.skipIf(noPty !== undefined)('a REPL on a terminal', () => {
     await using pty = await repl()
     pty.line('put people {"id": 3, "name": "Alan"}')
     await prompt(pty)
-    const stats = await holdfast(['stats', '--json', ...dir])
+    const stats = await standing(['stats', '--json', ...dir])
     expect(JSON.parse(stats.stdout)).toMatchObject({ holder: pty.pid })
     pty.line('.exit')
     expect(await pty.exit()).toBe(0)
-    const after = await holdfast(['get', 'people', '3', '--json', ...dir])
+    const after = await standing(['get', 'people', '3', '--json', ...dir])
     expect(JSON.parse(after.stdout)).toEqual({ id: 3, name: 'Alan' })
   })
 
@@ -283,7 +284,7 @@ describe.skipIf(noPty !== undefined)('a REPL on a terminal', () => {
     await pty.replies('there is no context nothing')
     await prompt(pty, 'elsewhere')
     // The first folder is free again.
-    const stats = await holdfast(['stats', '--json', ...dir])
+    const stats = await standing(['stats', '--json', ...dir])
     expect(JSON.parse(stats.stdout)).toMatchObject({ holder: null })
   })
 

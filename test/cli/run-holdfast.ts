@@ -63,7 +63,7 @@ function start(
 }
 
 /** The environment without what the command goes by, and without the user's own configuration. */
-function plainEnv(): NodeJS.ProcessEnv {
+export function plainEnv(): NodeJS.ProcessEnv {
   const isOurs = (name: string): boolean => /^(?:HOLDFAST_|NO_COLOR$|FORCE_COLOR$)/.test(name)
   const kept = Object.entries(process.env).filter(([name]) => !isOurs(name))
   return { ...Object.fromEntries(kept), XDG_CONFIG_HOME: join(tmpdir(), 'holdfast-no-config') }

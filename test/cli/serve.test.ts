@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { beforeAll, expect, it } from 'vitest'
 import { buildHoldfast, holdfast, serveHttp, Workplace, type Serving } from './run-holdfast.ts'
+import { standing } from './standing.ts'
 
 beforeAll(() => buildHoldfast())
 
@@ -31,10 +32,10 @@ it('prints a curl line that stores a first row, and the row is there', async () 
   try {
     expect(serving.said()).toContain(`${serving.url}/docs`)
     expect(shell(printedCurl(serving))).toContain('"durability":"fsynced"')
-    const row = await holdfast(['get', 'notes', '1', '--json', '--url', serving.url])
+    const row = await standing(['get', 'notes', '1', '--json', '--url', serving.url])
     expect(JSON.parse(row.stdout)).toEqual({ id: 1, text: 'the first row' })
     // The same row through the folder, which that process has open.
-    const local = await holdfast(['get', 'notes', '1', '--json', '--dir', place.data])
+    const local = await standing(['get', 'notes', '1', '--json', '--dir', place.data])
     expect(local.stdout).toBe(row.stdout)
     expect(shell(`curl -sf ${serving.url}/livez`)).toBeDefined()
   } finally {
@@ -71,7 +72,7 @@ it('serves others than this machine with tokens alone, and commands carry them',
   expect(refused.stderr).toMatch(/\ntry: holdfast token create /)
 
   const token = async (...line: string[]): Promise<string> => {
-    const { stdout, code } = await holdfast(['token', ...line, '--dir', place.data])
+    const { stdout, code } = await standing(['token', ...line, '--dir', place.data])
     expect(code).toBe(0)
     return stdout.trim()
   }
@@ -83,7 +84,7 @@ it('serves others than this machine with tokens alone, and commands carry them',
   const serving = await serveHttp(place.data, ['--access', 'tokens'])
   try {
     const run = (line: string, token?: string) =>
-      holdfast([...line.split(' '), '--url', serving.url], {
+      standing([...line.split(' '), '--url', serving.url], {
         env: token === undefined ? {} : { HOLDFAST_TOKEN: token },
       })
     const none = await run('tables')

@@ -2,7 +2,15 @@
 
 import { mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { beforeAll, expect, it } from 'vitest'
-import { buildHoldfast, holdfast, jsonLines, Workplace, type Ended } from './run-holdfast.ts'
+import {
+  buildHoldfast,
+  holdfast,
+  jsonLines,
+  Workplace,
+  type Ended,
+  type RunOptions,
+} from './run-holdfast.ts'
+import { standing } from './standing.ts'
 
 beforeAll(() => buildHoldfast())
 
@@ -18,8 +26,16 @@ class User extends Workplace {
   }
 
   run(line: string, env: Readonly<Record<string, string>> = {}): Promise<Ended> {
-    const home = { XDG_CONFIG_HOME: this.path('config') }
-    return holdfast(line.split(' '), { env: { ...home, ...env }, cwd: this.#within })
+    return standing(line.split(' '), this.#options(env))
+  }
+
+  /** In a process of its own. */
+  start(line: string, env: Readonly<Record<string, string>> = {}): Promise<Ended> {
+    return holdfast(line.split(' '), this.#options(env))
+  }
+
+  #options(env: Readonly<Record<string, string>>): RunOptions {
+    return { env: { XDG_CONFIG_HOME: this.path('config'), ...env }, cwd: this.#within }
   }
 
   /** What decides on the place, and where that comes from. */
@@ -50,7 +66,7 @@ it('goes by option, environment, project, context and default, in this order', a
     'http://staging.example:4653 by context staging',
   )
   expect(await user.place('', { HOLDFAST_CONTEXT: 'staging' })).toMatch(/ by context staging$/)
-  const both = await user.run('config show --dir a --url http://b')
+  const both = await user.start('config show --dir a --url http://b')
   expect(both).toMatchObject({ code: 2, stdout: '' })
   expect(both.stderr).toContain('of --dir and --url give one')
   expect((await user.run('config show --url ftp://b')).code).toBe(2)
@@ -95,7 +111,7 @@ it('loses no context of commands that change the file at once, or were killed at
   writeFileSync(`${user.config}.new`, '{"contexts":', { mode: 0o644 })
   const names = Array.from({ length: 8 }, (_, n) => `c${n}`)
   const added = await Promise.all(
-    names.map((name) => user.run(`context add ${name} --url http://${name}.example`)),
+    names.map((name) => user.start(`context add ${name} --url http://${name}.example`)),
   )
   expect(added.map(({ code }) => code)).toEqual(names.map(() => 0))
   const listed = jsonLines((await user.run('context list --json')).stdout)
@@ -158,7 +174,7 @@ it('prints as the environment says', async () => {
     json: { value: 'true', origin: 'HOLDFAST_JSON' },
     input: { value: 'false', origin: 'HOLDFAST_NO_INPUT' },
   })
-  const usage = await user.run('get', { HOLDFAST_JSON: '1' })
+  const usage = await user.start('get', { HOLDFAST_JSON: '1' })
   expect(usage).toMatchObject({ code: 2, stdout: '' })
   expect(JSON.parse(usage.stderr)).toMatchObject({ error: { code: 'Usage' } })
 })

@@ -2,6 +2,7 @@
 
 import { beforeAll, expect, it } from 'vitest'
 import { buildHoldfast, bytesOf, holdfast, jsonLines, Workplace } from './run-holdfast.ts'
+import { standing } from './standing.ts'
 
 beforeAll(buildHoldfast)
 
@@ -25,7 +26,7 @@ it('goes on with the first import, answers, and says at the next start what it f
   expect(answers.map(({ rows }) => rows.length)).toEqual([1, 3, 5])
   // What it says asks the same, asks the same.
   for (const { command, rows } of answers) {
-    const asked = await holdfast([...command.split(' '), '--json', '--dir', place.data])
+    const asked = await standing([...command.split(' '), '--json', '--dir', place.data])
     expect(asked.code).toBe(0)
     const found = jsonLines(asked.stdout)
     expect(found.map((row) => row['iata'] ?? row['row'] ?? row['origin'])).toEqual(

@@ -2,13 +2,14 @@
 
 import { beforeAll, expect, it } from 'vitest'
 import { buildHoldfast, holdfast, jsonLines, Workplace, type Ended } from './run-holdfast.ts'
+import { standing } from './standing.ts'
 
 beforeAll(() => buildHoldfast())
 
 type Run = (line: string) => Promise<Ended>
 
 function runIn(place: Workplace): Run {
-  return (line) => holdfast([...line.split(' '), '--dir', place.data])
+  return (line) => standing([...line.split(' '), '--dir', place.data])
 }
 
 it('makes, shows, changes and drops a table', async () => {
@@ -44,7 +45,7 @@ it('drops nothing that was not confirmed', async () => {
   await run('tables create notes --key id')
   await run('put notes id=1')
   for (const line of ['tables drop notes', 'tables drop notes --no-input']) {
-    const refused = await run(line)
+    const refused = await holdfast([...line.split(' '), '--dir', place.data])
     expect(refused).toMatchObject({ code: 2, stdout: '' })
     expect(refused.stderr).toContain('say --yes')
   }
