@@ -31,7 +31,7 @@ const modules = join(root, 'node_modules')
 const installStamp = join(modules, '.holdfast-setup')
 const dist = join(root, 'dist')
 const buildStamp = join(dist, '.build-stamp')
-const buildConfigs = ['tsconfig.json', 'tsconfig.build.json', 'package.json']
+const buildConfigs = ['tsconfig.json', 'tsconfig.build.json', 'package.json', 'scripts/bundle.mjs']
 
 const lock = join(root, '.setup-lock')
 const heartbeatMs = 1_000
@@ -157,7 +157,9 @@ async function build() {
     process.stderr.write(output)
     fail('the build failed, see above; dist/ is not current')
   }
-  mkdirSync(dist, { recursive: true })
+  // Only now: it needs what was installed.
+  const { bundleCommand } = await import('./bundle.mjs')
+  await bundleCommand()
   writeFileSync(buildStamp, print)
 }
 

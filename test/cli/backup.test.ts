@@ -81,7 +81,7 @@ describe.each([
 it('a backup goes through a pipe, and back', async () => {
   using place = new Workplace()
   await fill(place, 'people', 50)
-  const main = join(import.meta.dirname, '..', '..', 'dist', 'cli', 'main.js')
+  const main = join(import.meta.dirname, '..', '..', 'dist', 'command', 'main.js')
   const archive = execFileSync(process.execPath, [
     ...[main, 'backup', 'create', '--to', '-', '--dir', place.data],
   ])

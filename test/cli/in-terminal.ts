@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { Pty, type PtyOptions } from '../child/pty.ts'
 
 export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
-export const main = join(root, 'dist', 'cli', 'main.js')
+export const main = join(root, 'dist', 'command', 'main.js')
 
 /** The environment of a user who has configured nothing, and whose home is this folder. */
 export function cleanEnvironment(home: string): Record<string, string | undefined> {

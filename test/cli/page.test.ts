@@ -22,7 +22,7 @@ function prepare(place: Workplace): Record<string, string | undefined> {
   const bin = place.path('bin')
   mkdirSync(bin)
   const command = join(bin, 'holdfast')
-  const main = join(root, 'dist/cli/main.js')
+  const main = join(root, 'dist/command/main.js')
   writeFileSync(command, `#!/bin/sh\nexec '${process.execPath}' '${main}' "$@"\n`)
   chmodSync(command, 0o755)
   mkdirSync(place.path('work'))

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { vi } from 'vitest'
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
-const main = join(root, 'dist', 'cli', 'main.js')
+const main = join(root, 'dist', 'command', 'main.js')
 const timeoutMs = 60_000
 /** For processes that serve others while whole tests run. */
 const servingMs = 10 * timeoutMs

@@ -1,5 +1,5 @@
 /**
- * Runs one command after the other as bin/holdfast does: dist/cli/main.js, evaluated anew for each,
+ * Runs one command after the other as bin/holdfast does: dist/command/main.js, evaluated anew for each,
  * with a command line, environment, folder, stdin and outputs of its own. What loads for all of them
  * loads once.
  */
@@ -10,7 +10,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 /** @typedef {{ args: string[], env: Record<string, string>, cwd: string, input: string }} Order */
 
 const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))))
-const main = pathToFileURL(join(root, 'dist', 'cli', 'main.js')).href
+const main = pathToFileURL(join(root, 'dist', 'command', 'main.js')).href
 /** What main.js listens for, once an evaluation. */
 const SIGNALS = ['SIGINT', 'SIGTERM']
 

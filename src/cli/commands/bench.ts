@@ -6,7 +6,7 @@ import { runScript } from '../run-script.ts'
 import type { Shell } from '../shell.ts'
 
 export function benchCommand(shell: Shell, args: readonly string[]): Promise<number> {
-  // dist/cli/main.js in the checkout.
+  // dist/command/main.js in the checkout.
   const root = dirname(dirname(dirname(shell.mainFile)))
   const script = join(root, 'bench', 'run.mjs')
   if (!existsSync(script)) {

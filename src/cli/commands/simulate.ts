@@ -4,7 +4,7 @@ import { runScript } from '../run-script.ts'
 import type { Shell } from '../shell.ts'
 
 export function simulateCommand(shell: Shell, args: readonly string[]): Promise<number> {
-  // dist/cli/main.js: it is built beside it.
+  // dist/command/main.js: it is built beside it.
   const script = join(dirname(dirname(shell.mainFile)), 'sim', 'main.js')
   const isTold = !shell.json || args.includes('--json')
   return runScript(script, isTold ? args : [...args, '--json'])
