@@ -4,7 +4,8 @@ import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { Bundled } from '../simulate/bundled.ts'
 import {
   ACCOUNTS,
   countOnce,
@@ -21,7 +22,10 @@ const LINES_MAX = 80
 const LIFE_MS_MAX = 250
 /** Lives of a folder in the lane of fresh ones. */
 const LIVES = 4
-const WORKER = join(import.meta.dirname, 'crash-worker.mjs')
+/** As one file: two hundred of them start. */
+const worker = new Bundled()
+beforeAll(() => worker.build(join(import.meta.dirname, 'crash-worker.mjs')))
+afterAll(() => worker[Symbol.dispose]())
 
 const onDisk = mkdtempSync(join(tmpdir(), 'holdfast-kills-'))
 /** Where a sync costs nothing, more is under way when the kill comes. */
@@ -32,11 +36,11 @@ afterAll(() => {
 
 /** Workers, the next one loading while this one lives. */
 class Victims {
-  #next = new Victim(WORKER)
+  #next = new Victim(worker.main)
 
   async take(): Promise<Victim> {
     const taken = this.#next
-    this.#next = new Victim(WORKER)
+    this.#next = new Victim(worker.main)
     await taken.said('ready')
     return taken
   }
