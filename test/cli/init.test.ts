@@ -40,12 +40,15 @@ function install(folder: string): void {
   link('../typescript/bin/tsc', '.bin/tsc')
 }
 
+const plain = {
+  encoding: 'utf8',
+  timeout: waitMs,
+  // Without npm's news of itself.
+  env: { ...cleanEnvironment(place.folder), npm_config_update_notifier: 'false' },
+} as const
+
 function npm(folder: string, ...args: string[]): { stdout: string; stderr: string; code: unknown } {
-  const options = { cwd: folder, encoding: 'utf8', timeout: waitMs } as const
-  const { stdout, stderr, status } = spawnSync('npm', args, {
-    ...options,
-    env: cleanEnvironment(place.folder),
-  })
+  const { stdout, stderr, status } = spawnSync('npm', args, { ...plain, cwd: folder })
   return { stdout, stderr, code: status }
 }
 
@@ -61,12 +64,12 @@ async function made(name: string, ...options: string[]): Promise<string> {
 describe.each(Object.keys(TEMPLATES))('the starter %s', (template) => {
   it('compiles, runs again on what it stored, and passes its tests', async () => {
     const folder = await made(`${template}-embedded`, '--template', template)
-    expect(npm(folder, 'run', 'check')).toMatchObject({ code: 0 })
     const first = npm(folder, 'start')
     expect(first).toMatchObject({ code: 0, stderr: '' })
     expect(first.stdout).toContain('your data lives in ./data')
-    const again = npm(folder, 'start')
-    expect(again).toMatchObject({ code: 0, stderr: '' })
+    // What `npm start` has compiled, as it starts it.
+    const again = spawnSync(process.execPath, ['dist/main.js'], { ...plain, cwd: folder })
+    expect(again).toMatchObject({ status: 0, stderr: '' })
     const tests = npm(folder, 'test')
     expect(tests).toMatchObject({ code: 0, stderr: '' })
     expect(tests.stdout).toMatch(/# pass [1-9]\d*\n# fail 0\n/)
@@ -79,7 +82,12 @@ describe.each(Object.keys(TEMPLATES))('the starter %s', (template) => {
 
   it('serves what it stored over HTTP until Ctrl-C', async () => {
     const folder = await made(`${template}-http`, '--template', template, '--http')
-    expect(npm(folder, 'test')).toMatchObject({ code: 0, stderr: '' })
+    // Its tests are those of the other, which have run; `npm start` compiles them with the rest.
+    const embedded = place.path(`${template}-embedded`)
+    for (const file of readdirSync(join(folder, 'src')).filter((name) => name !== 'main.ts')) {
+      const [one, other] = [folder, embedded].map((each) => readFileSync(join(each, 'src', file)))
+      expect(one).toEqual(other)
+    }
     const env = { ...cleanEnvironment(place.folder), PORT: '0' }
     // A process group of its own: Ctrl-C goes to all of npm, its shell and the program.
     const child = spawn('npm', ['start'], { cwd: folder, env, detached: true, timeout: waitMs })
@@ -108,6 +116,13 @@ describe.each(Object.keys(TEMPLATES))('the starter %s', (template) => {
     const check = await holdfast(['check', '--dir', join(folder, 'data'), '--json'])
     expect(JSON.parse(check.stdout)).toMatchObject({ ok: true })
   })
+})
+
+it('checks the types of a starter by a script of its own', async () => {
+  const folder = await made('checked', '--http')
+  expect(npm(folder, 'run', 'check')).toMatchObject({ code: 0 })
+  writeFileSync(join(folder, 'src', 'wrong.ts'), "export const n: number = 'text'\n")
+  expect(npm(folder, 'run', 'check')).toMatchObject({ code: 2 })
 })
 
 describe('init', () => {
