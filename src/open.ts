@@ -14,7 +14,7 @@ import { operations, type Operations } from './server/operations.ts'
 import { statePosition } from './shard/apply-loop.ts'
 import type { BackupFolder } from './shard/backup/destinations.ts'
 import { assertAlone, assertOwnLog, assertShared } from './shard/log-identity.ts'
-import type { Durability } from './shard/node.ts'
+import type { Durability } from './shard/durability.ts'
 import { claimFolder, type Claim } from './store/folder-claim.ts'
 import {
   abandonRestore,
@@ -77,8 +77,9 @@ export type OpenOptions<T extends TableDefinitions> = DatabaseOptions<T> &
  * folder open.
  *
  * @throws HoldfastError `FolderInUse`, `FolderReadOnly`, `FolderNotFound`, `StoreTruncated`,
- *   `StoreCorrupt`, `NewerFormat`, `InvalidSchema`, `SchemaConflict`; on a cluster `Unreachable`,
- *   `LogUnavailable`, `LogMismatch`, `LogReset`, `LogFull`, `EngineUnsupported`
+ *   `StoreCorrupt`, `NewerFormat`, `InvalidSchema`, `SchemaConflict`, `DurabilityTooLow`; on a
+ *   cluster `Unreachable`, `LogUnavailable`, `LogMismatch`, `LogReset`, `LogFull`,
+ *   `EngineUnsupported`, `EngineUnauthenticated`, `EngineForbidden`
  */
 export async function open<const T extends TableDefinitions = Record<never, never>>(
   options: OpenOptions<T> = {},
@@ -282,7 +283,7 @@ function clusterOf(cluster: string | readonly string[] | ClusterOptions): Cluste
 interface Joined {
   readonly log: Log
   readonly bus: Bus
-  readonly durability: Durability
+  readonly durability: () => Durability
 }
 
 /** The cluster that goes with `store`, undefined for none. Closes the store when that fails. */
@@ -312,7 +313,7 @@ async function joinCluster(
   const log = await openJetStreamLog(systemEnv, { ...options, name, mustExist })
   try {
     await assertOwnLog(systemEnv, store, log)
-    const { durability } = await log.readDurability({ monitors, system })
+    const durability = await log.watchDurability({ monitors, system })
     const { openNatsBus } = await import('./bus/nats-bus.ts')
     const bus = await openNatsBus(systemEnv, { ...options, name })
     return { log, bus, durability }

@@ -182,11 +182,14 @@ export class BlobStream {
         return await link.call(call)
       } catch (cause) {
         if (cause instanceof HoldfastError) throw cause
+        const forbidden = link.forbiddenBy(cause)
+        if (forbidden !== undefined) throw forbidden
         sent ||= mayHaveArrived(cause)
         const applied = kind === 'writes' && sent ? 'unknown' : 'no'
         if (this.#closed) throw new HoldfastError('Closed', 'the blobs are closed', { applied })
         if (hasNoRoom(cause)) throw noRoom(cause)
         if (cause instanceof JetStreamApiError && cause.status < SERVER_FAULT) throw cause
+        if (cause instanceof LinkDown && cause.refusal !== undefined && !sent) throw cause.refusal
         if (env.clock.monotonicMs() - startMs >= patienceMs) throw silent(what, applied, cause)
         await delay(env, retryMs * (0.5 + env.random.float()))
         retryMs = Math.min(RETRY_MS[1], 2 * retryMs)

@@ -20,8 +20,14 @@ import { equalBytes, hex, type Bytes } from '../core/bytes.ts'
 import type { Env } from '../core/env.ts'
 import { HoldfastError, isHoldfastError } from '../core/errors.ts'
 import { startDigest } from '../core/hash.ts'
-import { checkNatsName, connectNats, type NatsOptions } from '../core/nats-connection.ts'
-import { openNatsStream } from '../core/nats-stream.ts'
+import {
+  checkNatsName,
+  connectNats,
+  forDatabase,
+  type NatsLink,
+  type NatsOptions,
+} from '../core/nats-connection.ts'
+import { openNatsStream, tryStream } from '../core/nats-stream.ts'
 import {
   byName,
   checkBlobName,
@@ -71,15 +77,17 @@ const PAUSE_MAX_MS = SWEEP_AGE_MS / 2
 
 /**
  * Connects, and makes the stream when it is missing. Throws `InvalidArgument`, `Unreachable`,
- * `EngineUnsupported`, `StorageFull` when the servers have no room for it, and `LogUnavailable` when
+ * `EngineUnauthenticated`, `EngineForbidden`, `EngineUnsupported`, `StorageFull` when the servers have no room for it, and `LogUnavailable` when
  * the stream cannot be opened in time.
  */
 export async function openNatsBlob(env: Env, options: NatsBlobOptions): Promise<NatsBlob> {
   checkNatsName(options.name)
-  const link = await connectNats(options, options.client ?? 'holdfast bulk')
+  const own = forDatabase(options, options.name)
+  const link = await connectNats(env, own, options.client ?? 'holdfast bulk')
   try {
     const wanted = blobStream(options)
-    const { manager } = await openNatsStream(env, link.connection, wanted)
+    await assertMayStore(link, wanted.name, options.name, own.inboxPrefix)
+    const { manager } = await openNatsStream(env, link, wanted)
     const patienceMs = options.patienceMs ?? PATIENCE_MS
     const stream = new BlobStream({ env, link, manager, stream: wanted.name, patienceMs })
     return new StreamBlob(env, stream, options.name)
@@ -87,6 +95,27 @@ export async function openNatsBlob(env: Env, options: NatsBlobOptions): Promise<
     await link.close()
     throw cause
   }
+}
+
+/** What a node does with blobs must be allowed: else it would learn of it too late, or never. */
+function assertMayStore(
+  link: NatsLink,
+  stream: string,
+  database: string,
+  inbox: string | undefined,
+): Promise<void> {
+  return link.assertAllowed((connection) => {
+    const subjects = ['chunk', 'name'].map((kind) => `holdfast.${database}.blob.${kind}.none`)
+    // No purge: servers take what they cannot read for one of everything. It fails by itself.
+    const requests = ['STREAM.INFO', 'STREAM.MSG.GET', 'DIRECT.GET']
+    tryStream(
+      connection,
+      stream,
+      subjects,
+      requests.map((each) => `${each}.${stream}`),
+    )
+    connection.subscribe(`${inbox}.none`, { callback: () => undefined }).unsubscribe()
+  })
 }
 
 class StreamBlob implements NatsBlob {

@@ -5,12 +5,13 @@
  * While no server is connected, messages are lost, as any may be, and requests fail by name.
  */
 import type { Msg } from '@nats-io/transport-node'
-import { concatBytes, copyBytes, type Bytes } from '../core/bytes.ts'
+import { concatBytes, copyBytes, hex, type Bytes } from '../core/bytes.ts'
 import { delay, type Env } from '../core/env.ts'
 import { ERRORS, HoldfastError, type Applied, type ErrorCode } from '../core/errors.ts'
 import {
   checkNatsName,
   connectNats,
+  forDatabase,
   hasNoResponder,
   LinkDown,
   type NatsLink,
@@ -48,12 +49,48 @@ const BEYOND_DEADLINE_MS = 1_000
 /** For servers of one cluster to tell each other of a subscription: a message on a connection. */
 const SPREAD_MS = 25
 
-/** Throws `InvalidArgument`, `Unreachable` and `EngineUnsupported`, as `connectNats`. */
+/** What nobody listens to: it shows whether this node may publish, ask and answer. */
+const TRIED = '_tried'
+/** Milliseconds for a node to answer itself. */
+const TRIED_MS = 2_000
+const TRIED_BYTES = 8
+
+/**
+ * Throws `InvalidArgument`, `Unreachable`, `EngineUnauthenticated` and `EngineUnsupported`, as
+ * `connectNats`, and `EngineForbidden`.
+ */
 export async function openNatsBus(env: Env, options: NatsBusOptions): Promise<Bus> {
   checkNatsName(options.name)
-  const link = await connectNats(options, options.client ?? 'holdfast calls')
-  return new NatsBus(env, link, options)
+  const own = forDatabase(options, options.name)
+  const link = await connectNats(env, own, options.client ?? 'holdfast calls')
+  try {
+    await assertMayTalk(env, link, options.name)
+    return new NatsBus(env, link, options)
+  } catch (cause) {
+    await link.close()
+    throw cause
+  }
 }
+
+/** A node asks itself: so it publishes, listens, asks and answers, which all must be allowed. */
+function assertMayTalk(env: Env, link: NatsLink, name: string): Promise<void> {
+  const call = `holdfast.${name}.call.${TRIED}.${hex(env.random.bytes(TRIED_BYTES))}`
+  const messages = `holdfast.${name}.bus`
+  return link.assertAllowed(async (connection) => {
+    connection.subscribe(`${messages}.>`, { callback: ignore }).unsubscribe()
+    connection.publish(`${messages}.${TRIED}`)
+    const served = connection.subscribe(call, {
+      queue: SERVERS,
+      callback: (error, message) => void (error === null && message.respond()),
+    })
+    // What forbids it is told apart from this.
+    connection.request(call, '', { timeout: TRIED_MS }).catch(ignore)
+    await connection.flush()
+    served.unsubscribe()
+  })
+}
+
+const ignore = (): void => undefined
 
 class NatsBus implements Bus {
   readonly #env: Env
@@ -71,8 +108,9 @@ class NatsBus implements Bus {
     this.#link = link
     this.#messages = `holdfast.${name}.bus.`
     this.#calls = `holdfast.${name}.call.`
-    this.#onError = onError ?? (() => undefined)
+    this.#onError = onError ?? ignore
     this.#requests = new Requests(env)
+    link.onForbidden((violation) => this.#onError(link.refuse(violation), violation.subject))
   }
 
   publish(subject: string, bytes: Bytes): void {
@@ -110,7 +148,7 @@ class NatsBus implements Bus {
         .call(() => this.#link.connection.request(this.#calls + subject, given, { timeout }))
         .then(
           ({ data }) => settle(reply, data),
-          (cause: unknown) => reply.fail(refusal(subject, cause)),
+          (cause: unknown) => reply.fail(this.#link.forbiddenBy(cause) ?? refusal(subject, cause)),
         )
     })
   }
@@ -151,8 +189,13 @@ class NatsBus implements Bus {
     const subscription = this.#link.connection.subscribe(prefix + pattern, {
       ...(prefix === this.#calls ? { queue: SERVERS } : {}),
       callback: (error, message) => {
-        if (error !== null) this.#onError(error, pattern)
-        else queue.push(received(message.subject.slice(prefix.length), message))
+        if (error !== null) {
+          // What is forbidden the link tells.
+          if (this.#link.forbiddenBy(error) === undefined) this.#onError(error, pattern)
+          return
+        }
+        const subject = message.subject.slice(prefix.length)
+        if (subject !== TRIED) queue.push(received(subject, message))
       },
     })
     this.#own.add(queue)
@@ -174,6 +217,7 @@ function refusal(subject: string, cause: unknown): HoldfastError {
     return new HoldfastError('NoResponder', `nobody serves ${subject}`, { cause })
   }
   const sent = !(cause instanceof LinkDown) || cause.sent
+  if (cause instanceof LinkDown && !sent && cause.refusal !== undefined) return cause.refusal
   const message = `${subject} ${sent ? 'gave no answer' : 'was not asked'}: ${textOf(cause)}`
   return new HoldfastError(sent ? 'OutcomeUnknown' : 'NoResponder', message, { cause })
 }

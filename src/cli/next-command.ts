@@ -45,6 +45,7 @@ const NEXT: Partial<Record<ErrorCode, string>> = {
   FolderReadOnly: 'chmod u+w FOLDER, or name another with --dir',
   StorageFull: 'df -h FOLDER   (make room), then run it again',
   StorageFailed: 'holdfast check',
+  EngineUnauthenticated: 'holdfast start --help   (how the node tells NATS who it is)',
   LogMismatch: 'holdfast start --cluster URLS   (as the folder was started), or --dir with another',
   Closed: 'run it again: without that process the command opens the folder itself',
   Halted: 'holdfast check, then start that process again',

@@ -104,6 +104,21 @@ export const ERRORS = {
     'no',
     'Set up the NATS servers, or the stream, as the message says.',
   ),
+  EngineUnauthenticated: entry(
+    'unavailable',
+    'no',
+    'Correct the credentials or certificates that the message names, here or at the NATS servers.',
+  ),
+  EngineForbidden: entry(
+    'unavailable',
+    'no',
+    'Give the NATS user the permissions that the message names; docs/OPERATIONS.md has the list.',
+  ),
+  DurabilityTooLow: entry(
+    'rejected',
+    'no',
+    'Make the log as durable as the table demands, let its servers be asked, or demand less.',
+  ),
   Halted: entry('unavailable', 'no', 'Read the cause, mend it, and open the database again.'),
   FolderInUse: entry(
     'unavailable',

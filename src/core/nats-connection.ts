@@ -4,36 +4,22 @@
  * buffer that its next attempt clears; a NatsLink fails such calls by name instead.
  */
 import type { ConnectionOptions, NatsConnection } from '@nats-io/transport-node'
-import { connect, credsAuthenticator, errors, nkeyAuthenticator } from '@nats-io/transport-node'
+import { connect, errors } from '@nats-io/transport-node'
+import type { Env } from './env.ts'
 import { HoldfastError } from './errors.ts'
+import { connectionOptions, type NatsOptions, type Pace } from './nats-options.ts'
+import {
+  dialRefusal,
+  forbidden,
+  isCredentialsError,
+  unauthenticated,
+  type Violation,
+} from './nats-refusals.ts'
 import { NATS_FLOOR, natsVersionFault } from './nats-version.ts'
 
-export interface NatsOptions {
-  /** Addresses, as `nats://host:4222`; several with commas between them, or as a list. */
-  readonly servers: string | readonly string[]
-  readonly user?: string | undefined
-  readonly password?: string | undefined
-  readonly token?: string | undefined
-  /** The seed of an NKey, as text. */
-  readonly nkeySeed?: string | undefined
-  /** A credentials file's content: JWT and seed. */
-  readonly credentials?: string | undefined
-  readonly tls?:
-    | {
-        readonly caFile?: string | undefined
-        readonly certFile?: string | undefined
-        readonly keyFile?: string | undefined
-      }
-    | undefined
-}
+export type { Violation } from './nats-refusals.ts'
+export { forDatabase, type NatsOptions } from './nats-options.ts'
 
-/** Milliseconds between pings; two that stay without answer end a connection. */
-const PING_MS = 2_000
-const PINGS_OUT = 2
-const CONNECT_MS = 5_000
-/** Milliseconds between attempts to connect again, and how much chance adds. */
-const RECONNECT_MS = 100
-const RECONNECT_JITTER_MS = 200
 /** Bytes of the largest message that Holdfast sends: the servers' own default. */
 const PAYLOAD_BYTES = 1024 * 1024
 
@@ -41,27 +27,32 @@ const PAYLOAD_BYTES = 1024 * 1024
 export class LinkDown extends Error {
   override readonly name = 'LinkDown'
   readonly sent: boolean
+  /** Why the servers let nobody in, where they said so. */
+  readonly refusal: HoldfastError | undefined
 
-  constructor(sent: boolean, message: string) {
+  constructor(sent: boolean, message: string, refusal?: HoldfastError) {
     super(message)
     this.sent = sent
+    this.refusal = refusal
   }
 }
 
 /**
  * Connects; what breaks later is connected again without end. `name`: what the servers list the
- * connection as. Throws `Unreachable` when no server answers, `EngineUnsupported` when the one that
- * does is too old, or takes too little at once.
+ * connection as. Throws `InvalidArgument`, `Unreachable` when no server answers,
+ * `EngineUnauthenticated` when one does not let this node in, or cannot be trusted, and
+ * `EngineUnsupported` when it is too old, or takes too little at once.
  */
-export async function connectNats(options: NatsOptions, name: string): Promise<NatsLink> {
-  const all = connectionOptions(options, name)
+export async function connectNats(env: Env, options: NatsOptions, name: string): Promise<NatsLink> {
+  const pace: Pace = { refused: false }
+  const all = connectionOptions(env, options, name, pace)
   // Until it has connected once, the client asks servers that refuse it again and again, without a
   // pause, once others have been named to it: so first it asks those that it was given alone.
-  const probe = await dial({ ...all, ignoreClusterUpdates: true })
+  const probe = await dial(options, { ...all, ignoreClusterUpdates: true })
   await probe.close()
-  const connection = await dial(all)
+  const connection = await dial(options, all)
   const fault = serverFault(connection)
-  if (fault === undefined) return new NatsLink(connection)
+  if (fault === undefined) return new NatsLink(connection, options, pace)
   await connection.close()
   throw fault
 }
@@ -74,10 +65,18 @@ export class NatsLink {
   /** Ends each call that is under way. */
   readonly #underWay = new Set<(cause: LinkDown) => void>()
   readonly #ended: Promise<Error | undefined>
+  readonly #options: NatsOptions
+  readonly #pace: Pace
+  /** The servers refuse this node since it was connected last. */
+  #refusal: HoldfastError | undefined
+  readonly #onReconnect = new Set<() => void>()
+  readonly #onForbidden = new Set<(violation: Violation) => void>()
   #closed = false
 
-  constructor(connection: NatsConnection) {
+  constructor(connection: NatsConnection, options: NatsOptions, pace: Pace) {
     this.connection = connection
+    this.#options = options
+    this.#pace = pace
     // The client's promise resolves with the cause when it gave up.
     this.#ended = connection.closed().then((cause) => {
       this.#isDown(cause === undefined ? 'closed' : `closed: ${cause.message}`)
@@ -98,7 +97,8 @@ export class NatsLink {
   /** Runs what sends and awaits an answer. Rejects with `LinkDown` as soon as none can come. */
   call<T>(send: () => Promise<T>): Promise<T> {
     if (this.#down !== undefined) {
-      return Promise.reject(new LinkDown(false, `no NATS server is connected: ${this.#down}`))
+      const message = `no NATS server is connected: ${this.#refusal?.message ?? this.#down}`
+      return Promise.reject(new LinkDown(false, message, this.#refusal))
     }
     return new Promise((resolve, reject) => {
       this.#underWay.add(reject)
@@ -123,15 +123,72 @@ export class NatsLink {
     void this.connection.reconnect()
   }
 
+  /** Calls `told` whenever a connection that broke was made again. */
+  onReconnect(told: () => void): void {
+    this.#onReconnect.add(told)
+  }
+
+  /** Calls `told` with each subject that the servers forbid this node. Gives what ends that. */
+  onForbidden(told: (violation: Violation) => void): () => void {
+    this.#onForbidden.add(told)
+    return () => void this.#onForbidden.delete(told)
+  }
+
+  /**
+   * Runs what publishes and subscribes, so that servers which forbid it say so. Throws
+   * `EngineForbidden` with all that they named.
+   */
+  async assertAllowed(
+    attempt: (connection: NatsConnection) => void | Promise<void>,
+  ): Promise<void> {
+    const found = new Map<string, Violation>()
+    const end = this.onForbidden((violation) => found.set(JSON.stringify(violation), violation))
+    try {
+      await this.call(async () => {
+        await attempt(this.connection)
+        // Servers answer in order; the second answer comes once what the first brought was told.
+        await this.connection.flush()
+        await this.connection.flush()
+      })
+    } catch (cause) {
+      if (!(cause instanceof LinkDown)) throw cause
+      throw new HoldfastError('Unreachable', cause.message, { cause })
+    } finally {
+      end()
+    }
+    if (found.size > 0) throw forbidden([...found.values()], this.#options)
+  }
+
+  /** The error for what the servers forbid; undefined for any other failure of a call. */
+  forbiddenBy(cause: unknown): HoldfastError | undefined {
+    const found = violationOf(cause)
+    return found === undefined ? undefined : this.refuse(found)
+  }
+
+  refuse(violation: Violation): HoldfastError {
+    return forbidden([violation], this.#options)
+  }
+
   async close(): Promise<void> {
     this.#closed = true
     await this.connection.close()
   }
 
   async #watch(): Promise<void> {
-    for await (const { type } of this.connection.status()) {
-      if (type === 'disconnect') this.#isDown('the connection broke')
-      else if (type === 'reconnect') this.#isUp()
+    for await (const status of this.connection.status()) {
+      if (status.type === 'disconnect') this.#isDown('the connection broke')
+      else if (status.type === 'reconnect') this.#isUp()
+      else if (status.type === 'error') this.#heard(status.error)
+    }
+  }
+
+  #heard(error: Error): void {
+    const violation = violationOf(error)
+    if (violation !== undefined) {
+      for (const told of this.#onForbidden) told(violation)
+    } else if (isCredentialsError(error)) {
+      this.#refusal = unauthenticated(error.message, this.#options)
+      this.#pace.refused = true
     }
   }
 
@@ -142,8 +199,14 @@ export class NatsLink {
   }
 
   #isUp(): void {
+    this.#refusal = undefined
+    this.#pace.refused = false
     this.#down = serverFault(this.connection)?.message
-    if (this.#down !== undefined) this.move()
+    if (this.#down !== undefined) {
+      this.move()
+      return
+    }
+    for (const told of this.#onReconnect) told()
   }
 }
 
@@ -159,12 +222,19 @@ export function hasNoResponder(cause: unknown): boolean {
   return cause instanceof Error && cause.cause !== undefined && hasNoResponder(cause.cause)
 }
 
-async function dial(options: ConnectionOptions): Promise<NatsConnection> {
+function violationOf(cause: unknown): Violation | undefined {
+  if (cause instanceof errors.PermissionViolationError) {
+    const { operation, subject, queue } = cause
+    return { operation: operation === 'publish' ? 'publish' : 'subscribe', subject, queue }
+  }
+  return cause instanceof Error && cause.cause !== undefined ? violationOf(cause.cause) : undefined
+}
+
+async function dial(options: NatsOptions, all: ConnectionOptions): Promise<NatsConnection> {
   try {
-    return await connect(options)
+    return await connect(all)
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause)
-    throw new HoldfastError('Unreachable', `no NATS server can be reached: ${reason}`, { cause })
+    throw await dialRefusal(cause, options)
   }
 }
 
@@ -182,37 +252,4 @@ function unsupported(message: string, details: Readonly<Record<string, unknown>>
   return new HoldfastError('EngineUnsupported', message, {
     details: { ...details, floor: NATS_FLOOR },
   })
-}
-
-function connectionOptions(options: NatsOptions, name: string): ConnectionOptions {
-  const { servers, user, password, token, nkeySeed, credentials, tls } = options
-  const list = typeof servers === 'string' ? servers.split(',') : [...servers]
-  const text = new TextEncoder()
-  return {
-    servers: list.map((server) => server.trim()),
-    name,
-    maxReconnectAttempts: -1,
-    reconnectTimeWait: RECONNECT_MS,
-    reconnectJitter: RECONNECT_JITTER_MS,
-    reconnectJitterTLS: RECONNECT_JITTER_MS,
-    pingInterval: PING_MS,
-    maxPingOut: PINGS_OUT,
-    timeout: CONNECT_MS,
-    ignoreAuthErrorAbort: true,
-    noAsyncTraces: true,
-    ...(user === undefined ? {} : { user }),
-    ...(password === undefined ? {} : { pass: password }),
-    ...(token === undefined ? {} : { token }),
-    ...(nkeySeed === undefined ? {} : { authenticator: nkeyAuthenticator(text.encode(nkeySeed)) }),
-    ...(credentials === undefined
-      ? {}
-      : { authenticator: credsAuthenticator(text.encode(credentials)) }),
-    ...(tls === undefined ? {} : { tls: present(tls) }),
-  }
-}
-
-/** Without the members that are undefined. */
-function present<T extends object>(value: T): { [K in keyof T]-?: Exclude<T[K], undefined> } {
-  const members = Object.entries(value).filter(([, member]) => member !== undefined)
-  return Object.fromEntries(members) as { [K in keyof T]-?: Exclude<T[K], undefined> }
 }

@@ -7,9 +7,10 @@ import {
   type StreamConfig,
   type StreamInfo,
 } from '@nats-io/jetstream'
-import type { NatsConnection } from '@nats-io/transport-node'
+import { headers, type NatsConnection } from '@nats-io/transport-node'
 import { delay, type Env } from './env.ts'
 import { HoldfastError } from './errors.ts'
+import type { NatsLink } from './nats-connection.ts'
 
 export interface WantedStream {
   readonly name: string
@@ -43,13 +44,15 @@ const REPLICAS = 3
 
 /**
  * Opens a stream. Throws `LogUnavailable` when that takes too long, `EngineUnsupported` when the
- * stream is set up otherwise, and what `noRoom` gives.
+ * stream is set up otherwise, `EngineForbidden` when it must be made and this node may not, and what
+ * `noRoom` gives.
  */
 export async function openNatsStream(
   env: Env,
-  connection: NatsConnection,
+  link: NatsLink,
   wanted: WantedStream,
 ): Promise<{ manager: JetStreamManager; info: StreamInfo }> {
+  const { connection } = link
   const startMs = env.clock.monotonicMs()
   let retryMs: number = RETRY_MS[0]
   let attemptMs: number = ATTEMPT_MS[0]
@@ -60,6 +63,8 @@ export async function openNatsStream(
       return { manager: await managerOf(connection, ANSWER_MS), info }
     } catch (cause) {
       if (cause instanceof HoldfastError) throw cause
+      const forbidden = link.forbiddenBy(cause)
+      if (forbidden !== undefined) throw forbidden
       if (hasNoRoom(cause)) throw wanted.noRoom(cause)
       const waitedMs = env.clock.monotonicMs() - startMs
       if (isStreamMissing(cause) && waitedMs >= MISSING_MS) throw gone(wanted.name, cause)
@@ -69,6 +74,27 @@ export async function openNatsStream(
       attemptMs = Math.min(ATTEMPT_MS[1], 2 * attemptMs)
     }
   }
+}
+
+/**
+ * Publishes to subjects of a stream, and to requests of JetStream about it (`STREAM.INFO` and the
+ * like), what each of them refuses, or reads: it shows whether this node may. Not for requests that
+ * change something: some take what they cannot read for a wish for everything.
+ */
+export function tryStream(
+  connection: NatsConnection,
+  stream: string,
+  subjects: readonly string[],
+  requests: readonly string[],
+): void {
+  const other = `not-${stream}`
+  for (const subject of subjects) {
+    const refused = headers()
+    refused.set('Nats-Expected-Stream', other)
+    connection.publish(subject, '', { headers: refused })
+  }
+  const asked = JSON.stringify({ stream_name: other })
+  for (const request of requests) connection.publish(`$JS.API.${request}`, asked)
 }
 
 const managerOf = (connection: NatsConnection, timeout: number): Promise<JetStreamManager> =>

@@ -21,9 +21,14 @@ export interface DurabilityReading {
   readonly durability: 'quorum-fsynced' | 'quorum'
   /** The servers that hold the stream; `undefined` where it could not be read. */
   readonly syncsAlways: ReadonlyMap<string, boolean | undefined>
+  /** Servers that hold the stream and said nothing now. */
+  readonly unanswered: readonly string[]
   /** Who could not be asked, and why. */
   readonly problems: readonly string[]
 }
+
+/** What servers said before, by their names. */
+export type Answers = Map<string, { readonly syncs: boolean; readonly atMs: number }>
 
 interface Stream {
   readonly manager: JetStreamManager
@@ -41,6 +46,8 @@ interface Varz {
 const ANSWER_MS = 2_000
 /** Milliseconds without another answer, after which no more are waited for. */
 const STALL_MS = 300
+/** Milliseconds for which an answer counts while the server does not answer again. */
+const HELD_MS = 600_000
 
 /** Throws `EngineUnsupported` when a server that holds the stream is too old. */
 export async function readDurability(
@@ -48,7 +55,9 @@ export async function readDurability(
   link: NatsLink,
   { manager, name }: Stream,
   options: DurabilityOptions,
+  answers: Answers = new Map(),
 ): Promise<DurabilityReading> {
+  const nowMs = env.clock.monotonicMs()
   const info = await manager.streams.info(name)
   const syncsAlways = new Map<string, boolean | undefined>(
     holders(info, link).map((holder) => [holder, undefined]),
@@ -63,11 +72,20 @@ export async function readDurability(
         details: { version, floor: NATS_FLOOR },
       })
     }
-    syncsAlways.set(holder, server.jetstream?.config?.sync_always === true)
+    const syncs = server.jetstream?.config?.sync_always === true
+    syncsAlways.set(holder, syncs)
+    answers.set(holder, { syncs, atMs: nowMs })
+  }
+  const unanswered = [...syncsAlways.keys()].filter((name) => syncsAlways.get(name) === undefined)
+  for (const holder of unanswered) {
+    const before = answers.get(holder)
+    const isGone = info.cluster?.replicas?.find((each) => each.name === holder)?.offline === true
+    const counts = before !== undefined && (isGone || nowMs - before.atMs <= HELD_MS)
+    if (counts) syncsAlways.set(holder, before.syncs)
   }
   const onDisk = info.config.storage === StorageType.File
   const all = onDisk && [...syncsAlways.values()].every((syncs) => syncs === true)
-  return { durability: all ? 'quorum-fsynced' : 'quorum', syncsAlways, problems }
+  return { durability: all ? 'quorum-fsynced' : 'quorum', syncsAlways, unanswered, problems }
 }
 
 function holders({ cluster }: StreamInfo, link: NatsLink): string[] {
@@ -86,7 +104,7 @@ async function ask(
     monitor,
     askMonitor(env, monitor),
   ])
-  if (system !== undefined) asked.push(['the system account', askSystem(system)])
+  if (system !== undefined) asked.push(['the system account', askSystem(env, system)])
   const answers = asked.map(async ([who, answer]) => {
     try {
       return await answer
@@ -113,8 +131,8 @@ async function askMonitor(env: Env, monitor: string): Promise<Varz[]> {
   }
 }
 
-async function askSystem(system: NatsOptions): Promise<Varz[]> {
-  const link = await connectNats(system, 'holdfast system')
+async function askSystem(env: Env, system: NatsOptions): Promise<Varz[]> {
+  const link = await connectNats(env, system, 'holdfast system')
   try {
     const answers = await link.connection.requestMany('$SYS.REQ.SERVER.PING.VARZ', '', {
       strategy: 'stall',

@@ -15,17 +15,21 @@ import { HoldfastError } from '../core/errors.ts'
 import {
   checkNatsName,
   connectNats,
+  forDatabase,
   hasNoResponder,
   LinkDown,
   type NatsLink,
   type NatsOptions,
+  type Violation,
 } from '../core/nats-connection.ts'
-import { hasFailedToStore, hasNoRoom, openNatsStream } from '../core/nats-stream.ts'
+import { hasFailedToStore, hasNoRoom, openNatsStream, tryStream } from '../core/nats-stream.ts'
 import {
   readDurability,
+  type Answers,
   type DurabilityOptions,
   type DurabilityReading,
 } from './jetstream-durability.ts'
+import { DurabilityWatch } from './jetstream-durability-watch.ts'
 import { JetStreamFollower } from './jetstream-follower.ts'
 import {
   logStream,
@@ -55,24 +59,41 @@ export interface JetStreamOptions extends NatsOptions, StreamOptions {
 export interface JetStreamLog extends Log {
   /** Whether an ack says that a quorum synced, as far as the servers let it be read. */
   readDurability(options: DurabilityOptions): Promise<DurabilityReading>
+  /** The same, read again from time to time until the log is closed: gives what it is now. */
+  watchDurability(options: DurabilityOptions): Promise<() => DurabilityReading['durability']>
 }
 
 /**
- * Connects, and makes the stream when it is missing. Throws `InvalidArgument`, `Unreachable`, `EngineUnsupported`,
- * `LogFull` when the servers have no room for the stream, and `LogUnavailable` when it cannot be
- * opened in time.
+ * Connects, and makes the stream when it is missing. Throws `InvalidArgument`, `Unreachable`,
+ * `EngineUnauthenticated`, `EngineForbidden`, `EngineUnsupported`, `LogFull` when the servers have no
+ * room for the stream, and `LogUnavailable` when it cannot be opened in time.
  */
 export async function openJetStreamLog(env: Env, options: JetStreamOptions): Promise<JetStreamLog> {
   checkNatsName(options.name)
-  const link = await connectNats(options, options.client ?? 'holdfast log')
+  const own = forDatabase(options, options.name)
+  const link = await connectNats(env, own, options.client ?? 'holdfast log')
   try {
-    const { manager, info } = await openNatsStream(env, link.connection, logStream(options))
+    await assertMayLog(link, options.name, own.inboxPrefix)
+    const { manager, info } = await openNatsStream(env, link, logStream(options))
     await reached(env, link, options.name)
     return new StreamLog({ env, link, manager, name: options.name, info })
   } catch (cause) {
     await link.close()
     throw cause
   }
+}
+
+/** What a node does at its log must be allowed: else it would learn of it too late, or never. */
+function assertMayLog(link: NatsLink, name: string, inbox: string | undefined): Promise<void> {
+  const stream = streamName(name)
+  return link.assertAllowed((connection) => {
+    const requests = ['CONSUMER.INFO', 'CONSUMER.MSG.NEXT', 'CONSUMER.DELETE'].map(
+      (each) => `${each}.${stream}.none`,
+    )
+    requests.push(`STREAM.INFO.${stream}`, `CONSUMER.CREATE.${stream}`)
+    tryStream(connection, stream, [streamSubject(name)], requests)
+    connection.subscribe(`${inbox}.none.*`, { callback: () => undefined }).unsubscribe()
+  })
 }
 
 /**
@@ -112,6 +133,8 @@ class StreamLog implements JetStreamLog {
   readonly #created: string
   readonly #subject: string
   readonly #followers = new Set<JetStreamFollower>()
+  readonly #answers: Answers = new Map()
+  #watch: DurabilityWatch | undefined
   #last: Position
   #failingSinceMs: number | undefined
   #closed = false
@@ -125,6 +148,7 @@ class StreamLog implements JetStreamLog {
     this.#created = info.created
     this.#subject = streamSubject(name)
     this.#last = info.state.last_seq
+    link.onForbidden((violation) => this.#forbidden(violation))
     void this.#watchEnd()
   }
 
@@ -177,7 +201,17 @@ class StreamLog implements JetStreamLog {
 
   readDurability(options: DurabilityOptions): Promise<DurabilityReading> {
     const stream = { manager: this.#manager, name: this.#name }
-    return readDurability(this.#env, this.#link, stream, options)
+    return readDurability(this.#env, this.#link, stream, options, this.#answers)
+  }
+
+  async watchDurability(
+    options: DurabilityOptions,
+  ): Promise<() => DurabilityReading['durability']> {
+    const watch = new DurabilityWatch(this.#env, () => this.readDurability(options))
+    await watch.start()
+    this.#watch = watch
+    this.#link.onReconnect(() => void watch.refresh())
+    return () => watch.worth
   }
 
   async close(): Promise<void> {
@@ -185,6 +219,7 @@ class StreamLog implements JetStreamLog {
     this.#closed = true
     for (const follower of this.#followers) follower.stop()
     this.#followers.clear()
+    this.#watch?.stop()
     await this.#link.close()
   }
 
@@ -199,6 +234,13 @@ class StreamLog implements JetStreamLog {
     if (nowMs - this.#failingSinceMs < MOVE_AFTER_MS || !this.#link.connected) return
     this.#failingSinceMs = undefined
     this.#link.move()
+  }
+
+  /** Who may not read the log any more is told so; an append fails by itself. */
+  #forbidden(violation: Violation): void {
+    if (violation.subject === this.#subject) return
+    const refusal = this.#link.refuse(violation)
+    for (const follower of this.#followers) follower.fail(refusal)
   }
 
   /** The client gives up on few things, and then for ever. */
@@ -216,7 +258,10 @@ class StreamLog implements JetStreamLog {
     if (this.#closed) {
       return new HoldfastError('Closed', 'the log was closed', { cause, applied: 'unknown' })
     }
+    const forbidden = this.#link.forbiddenBy(cause)
+    if (forbidden !== undefined) return forbidden
     if (cause instanceof LinkDown) {
+      if (cause.refusal !== undefined) return cause.refusal
       const code = cause.sent ? 'OutcomeUnknown' : 'LogUnavailable'
       return new HoldfastError(code, cause.message, { cause })
     }

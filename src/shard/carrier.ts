@@ -71,7 +71,7 @@ export class Carrier {
     return oldest === undefined ? 0 : nowMs - Math.max(this.#heardMs, oldest.sinceMs)
   }
 
-  /** Why the log refused something last. */
+  /** Why the log refused something last; undefined once it took something. */
   get refusal(): unknown {
     return this.#refusal
   }
@@ -97,6 +97,7 @@ export class Carrier {
   #acked(parcel: Parcel, attempt: number, position: number): void {
     if (this.#stopped || !this.resends) return
     const nowMs = (this.#heardMs = this.#env.clock.monotonicMs())
+    this.#refusal = undefined
     try {
       parcels.acked(parcel, attempt, position, nowMs)
     } catch (cause) {

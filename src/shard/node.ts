@@ -16,17 +16,11 @@ import type { Log, Position } from '../log/log.ts'
 import { StoreBatch, type Store } from '../store/store.ts'
 import { ApplyLoop } from './apply-loop.ts'
 import { HIDDEN_TABLES, shardOfBytes, shardOfKey, type TableDefinition } from './definitions.ts'
+import type { Durability } from './durability.ts'
 import { Janitor, type Retention } from './janitor.ts'
 import { encodeRowKey, rowKey, ROW_KEY_AT } from './layout.ts'
 import { NODE_ID_BYTES, putNodeId, readNodeId } from './node-id.ts'
 import { Proposer, type CallOptions } from './proposer.ts'
-
-/**
- * How far an ack goes. Embedded: `fsynced` in this folder, or `memory` for a database in memory. On a
- * cluster: `quorum-fsynced` by a quorum of the servers that keep the log, or kept by a `quorum` of
- * them, which may not be on their disks yet.
- */
-export type Durability = 'memory' | 'fsynced' | 'quorum' | 'quorum-fsynced'
 
 export interface NodeOptions {
   readonly env: Env
@@ -34,8 +28,8 @@ export interface NodeOptions {
   readonly openLog: (store: Store, floor: Position) => Log
   /** The way to the other nodes of a cluster; closed with the node. Default: there are none. */
   readonly bus?: Bus | undefined
-  /** What an ack means, where others keep the log. Default: what the store does. */
-  readonly durability?: Durability | undefined
+  /** What an ack means now, where others keep the log. Default: what the store does. */
+  readonly durability?: (() => Durability) | undefined
   /** Shards of a new database; ignored for one that is there. Default 16. */
   readonly shards?: number | undefined
   /** Raw entries are kept for at least this long, and up to this many bytes (S8). */
@@ -65,7 +59,7 @@ export class Node {
   readonly loop: ApplyLoop
   readonly proposer: Proposer
   readonly janitor: Janitor
-  readonly durability: Durability
+  readonly #durability: () => Durability
   /** Names this node for ever, in hex; kept in its store. */
   readonly id: string
   /** Names this incarnation of it. */
@@ -87,11 +81,17 @@ export class Node {
     this.id = hex(id)
     this.incarnation = hex(incarnation)
     this.loop = new ApplyLoop(env, store)
-    this.durability = options.durability ?? (store.durability === 'memory' ? 'memory' : 'fsynced')
+    const own: Durability = store.durability === 'memory' ? 'memory' : 'fsynced'
+    this.#durability = options.durability ?? (() => own)
     this.bus = options.bus
     this.log = options.openLog(store, this.loop.state.position)
     this.proposer = new Proposer(env, this.log, this.loop, { id, incarnation })
     this.janitor = new Janitor(this, options.retention ?? {})
+  }
+
+  /** What an ack means now: as it was last read. */
+  get durability(): Durability {
+    return this.#durability()
   }
 
   /** Founds the log if it is new, and opens this incarnation's session. */

@@ -326,8 +326,9 @@ export class Proposer implements ApplyListener {
   /** Why nothing new is taken while the log does not answer. */
   #silence(nowMs: number): HoldfastError | undefined {
     const silentMs = this.#carrier.silentMs(nowMs)
-    if (silentMs < SILENT_MS) return undefined
     const cause = this.#carrier.refusal
+    if (silentMs > 0 && isOfThisNode(cause)) return cause
+    if (silentMs < SILENT_MS) return undefined
     const code = isHoldfastError(cause, 'LogFull') ? 'LogFull' : 'LogUnavailable'
     const seconds = Math.floor(silentMs / 1_000)
     return new HoldfastError(code, `the log has taken nothing for ${seconds} s`, {
@@ -497,6 +498,13 @@ export class Proposer implements ApplyListener {
 }
 
 const NO_OPTIONS: CallOptions = {}
+
+/** Whether a refusal is of who this node is, or may do: no waiting helps. */
+function isOfThisNode(cause: unknown): cause is HoldfastError {
+  return (
+    isHoldfastError(cause, 'EngineUnauthenticated') || isHoldfastError(cause, 'EngineForbidden')
+  )
+}
 
 /** A halt is told to every caller by `halted`. */
 const ignore = (): void => undefined

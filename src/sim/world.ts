@@ -7,6 +7,7 @@ import { must } from '../core/assert.ts'
 import { HoldfastError, isHoldfastError } from '../core/errors.ts'
 import { openLocalLog } from '../log/local-log.ts'
 import type { Retention } from '../shard/janitor.ts'
+import type { Durability } from '../shard/durability.ts'
 import type { Node } from '../shard/node.ts'
 import type { WindowSize } from '../shard/window.ts'
 import { openMemoryStore } from '../store/memory-store.ts'
@@ -132,6 +133,12 @@ export class World<Api = unknown> {
     })
   }
 
+  /** As servers of the log would say it. */
+  #durability(): Durability {
+    const isLazy = this.plan.faults.some(({ kind }) => kind === 'log-lazy-fsync')
+    return isLazy ? 'quorum' : 'quorum-fsynced'
+  }
+
   /** The faults of the plan begin, counted from now. */
   armFaults(): void {
     this.desk.arm(this.plan.faults)
@@ -225,7 +232,10 @@ export class World<Api = unknown> {
     const bus = shared === undefined ? undefined : await this.buses.connect(owner, env)
     const dir = isMemory ? undefined : `/${machine.name}/data`
     const release = (): Promise<void> => Promise.resolve()
-    const { db, node } = await startDatabase(options, { env, store, openLog, bus, dir, release })
+    const { db, node } = await startDatabase(options, {
+      ...{ env, store, openLog, bus, dir, release },
+      durability: shared === undefined ? undefined : () => this.#durability(),
+    })
     this.#watch(incarnation, node)
     if (shared !== undefined) this.agreement.watch(machine.name, node)
     const { window: size } = this.#options

@@ -38,6 +38,7 @@ import {
 } from './schema.ts'
 import { declareTable, finishTable, redefine, type SchemaProgress } from './schema-work.ts'
 import type { LooseQuery } from './strong/query.ts'
+import { assertAtLeast } from './strong/refusals.ts'
 import { Snapshots } from './strong/snapshots.ts'
 import { StrongTableHandle } from './strong/strong-table.ts'
 import { TableCore } from './strong/table-core.ts'
@@ -232,6 +233,10 @@ class DatabaseHandle {
 
   static async open(parts: DatabaseParts, definitions: TableDefinitions): Promise<DatabaseHandle> {
     const handle = new DatabaseHandle(parts)
+    // Before any of them is declared: what refuses to open changes nothing.
+    for (const [name, definition] of Object.entries(definitions)) {
+      handle.#check(name, definition)
+    }
     for (const [name, definition] of Object.entries(definitions)) {
       await handle.#declare(name, definition)
     }
@@ -258,18 +263,24 @@ class DatabaseHandle {
     return this.#handle(name, { schema: undefined, migrate: undefined })
   }
 
-  async #declare(name: string, definition: AnyDefinition): Promise<void> {
+  #check(name: string, definition: AnyDefinition): void {
     checkDeclared(name, definition)
     checkName('table', name)
-    const { schema, migrate, version } = definition
+    const { leastDurability: least } = definition
+    if (least !== undefined) assertAtLeast(name, this.durability, least)
+  }
+
+  async #declare(name: string, definition: AnyDefinition): Promise<void> {
+    this.#check(name, definition)
+    const { version } = definition
     const known = this.#handles.get(name)?.core
     if (known !== undefined && version > known.definition.rowVersion) {
-      known.announce({ schema, migrate }, version)
+      known.announce(definition, version)
     }
     const hasWork = await declareTable(this.#node, name, definition).finally(() =>
       known?.withdraw(),
     )
-    const handle = this.#handle(name, { schema, migrate })
+    const handle = this.#handle(name, definition)
     Object.defineProperty(this, name, { value: handle, enumerable: true, configurable: true })
     // What an earlier declaration left undone is part of this one's work.
     this.#work.delete(name)

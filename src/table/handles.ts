@@ -3,7 +3,7 @@ import type { ErrorCode } from '../core/errors.ts'
 import type { Key } from '../core/key-codec.ts'
 import type { Value } from '../core/value-codec.ts'
 import type { Position } from '../log/log.ts'
-import type { Durability } from '../shard/node.ts'
+import type { Durability } from '../shard/durability.ts'
 
 export type { Durability }
 

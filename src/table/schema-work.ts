@@ -81,8 +81,8 @@ async function rehearse(
   current: TableDefinition,
   declared: AnyDefinition,
 ): Promise<void> {
-  const { schema, migrate } = declared
-  const core = new TableCore(node, current.name, { schema, migrate })
+  const { migrate } = declared
+  const core = new TableCore(node, current.name, declared)
   const offenders = await eachSlice(
     core,
     (slice) =>

@@ -6,6 +6,7 @@ import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { HoldfastError } from '../core/errors.ts'
 import type { KeyPart } from '../core/key-codec.ts'
 import { LIMITS } from '../core/limits.ts'
+import { DURABILITIES, type Durability } from '../shard/durability.ts'
 
 type FieldName<Row> = keyof Row & string
 
@@ -63,6 +64,13 @@ interface StrongExtras<Row> {
   readonly version?: number
   /** Makes a row of this version of one that has version `from`. Pure. */
   readonly migrate?: (row: Record<string, unknown>, from: number) => Row
+  /**
+   * What an ack of this table must mean at the least. A database whose acks mean less refuses to
+   * open, and writes while they do (`DurabilityTooLow`): `fsynced` is satisfied by `fsynced` and
+   * `quorum-fsynced`, `quorum` by `quorum` and `quorum-fsynced`. Of the program that declares it, not
+   * of the data. Default: any.
+   */
+  readonly leastDurability?: Durability
 }
 
 export interface StrongOptions<
@@ -103,6 +111,7 @@ export interface AnyDefinition {
   readonly ttl: string
   readonly version: number
   readonly migrate: ((row: Record<string, unknown>, from: number) => object) | undefined
+  readonly leastDurability: Durability | undefined
 }
 
 /** A declared strong table, not yet opened. */
@@ -148,6 +157,7 @@ export function strong(options: LooseOptions): AnyDefinition {
     ttl: options.ttl ?? '',
     version: options.version ?? 0,
     migrate: options.migrate,
+    leastDurability: options.leastDurability,
   }
   checkDefinition(definition)
   return definition
@@ -164,6 +174,7 @@ interface LooseOptions {
   readonly ttl?: string
   readonly version?: number
   readonly migrate?: (row: Record<string, unknown>, from: number) => object
+  readonly leastDurability?: Durability
 }
 
 function declare(name: string, spec: unknown): DeclaredIndex {
@@ -197,7 +208,7 @@ export function checkDeclared(name: string, definition: unknown): void {
 }
 
 function checkDefinition(definition: AnyDefinition): void {
-  const { key, partition, indexes, version } = definition
+  const { key, partition, indexes, version, leastDurability } = definition
   if (key.length === 0) throw invalid('a key has at least one field')
   if (new Set(key).size !== key.length) throw invalid('a key names each field once')
   if (!Number.isInteger(partition) || partition < 1 || partition > key.length) {
@@ -213,6 +224,9 @@ function checkDefinition(definition: AnyDefinition): void {
   }
   if (!Number.isInteger(version) || version < 0 || version > 0xffff) {
     throw invalid('a row version is a whole number from 0 to 65535')
+  }
+  if (leastDurability !== undefined && !DURABILITIES.includes(leastDurability)) {
+    throw invalid(`leastDurability is one of ${DURABILITIES.join(', ')}`)
   }
 }
 

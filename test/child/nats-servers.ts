@@ -17,12 +17,16 @@ export interface NatsServers {
   kill(index: number, signal?: NodeJS.Signals): Promise<void>
   /** Starts a server again that was killed; leaves one that runs. */
   restart(index: number): Promise<void>
+  /** Has a server that runs take other lines about who may do what. */
+  reload(index: number, access: readonly string[]): void
   stop(): Promise<void>
 }
 
 export interface NatsServersOptions {
   /** `sync_interval` of each server. Default 'always' for all. */
   readonly sync?: readonly string[] | undefined
+  /** Lines of their configuration about who may do what. Default: everybody everything. */
+  readonly access?: readonly string[] | undefined
   /** `max_payload`, in bytes. Default the servers' own. */
   readonly maxPayload?: number | undefined
 }
@@ -30,9 +34,18 @@ export interface NatsServersOptions {
 /** Who may ask the servers about themselves. */
 export const SYSTEM_USER = { user: 'system', password: 'secret' }
 
+const EVERYBODY = [
+  `accounts { SYS { users: [{ user: ${SYSTEM_USER.user}, password: ${SYSTEM_USER.password} }] }`,
+  'APP { jetstream: enabled, users: [{ user: app, password: app }] } }',
+  'system_account: SYS',
+  'no_auth_user: app',
+]
+
 interface Server {
   readonly name: string
   readonly config: string
+  /** What its configuration says of all else than access. */
+  readonly lines: readonly string[]
   child: ChildProcess | undefined
   /** What it said, for when it does not start. */
   said: string
@@ -78,13 +91,10 @@ export async function startNatsServers(
       `jetstream { store_dir: "${folder}", sync_interval: ${options.sync?.[i] ?? 'always'} }`,
       ...(options.maxPayload === undefined ? [] : [`max_payload: ${options.maxPayload}`]),
       ...(count === 1 ? [] : [cluster]),
-      `accounts { SYS { users: [{ user: ${SYSTEM_USER.user}, password: ${SYSTEM_USER.password} }] }`,
-      'APP { jetstream: enabled, users: [{ user: app, password: app }] } }',
-      'system_account: SYS',
-      'no_auth_user: app',
     ]
-    writeFileSync(config, `${lines.join('\n')}\n`)
-    return { name, config, child: undefined, said: '' }
+    const server = { name, config, lines, child: undefined, said: '' }
+    configure(server, options.access ?? EVERYBODY)
+    return server
   })
   // A run that is ended by force leaves no server behind.
   const killAll = (): void => servers.forEach(({ child }) => child?.kill('SIGKILL'))
@@ -96,12 +106,20 @@ export async function startNatsServers(
     monitors: ports.slice(2 * count).map((port) => `http://127.0.0.1:${port}`),
     kill: (index, signal = 'SIGKILL') => end(servers[index] as Server, signal),
     restart: (index) => start(path, servers[index] as Server),
+    reload: (index, access) => {
+      configure(servers[index] as Server, access)
+      servers[index]?.child?.kill('SIGHUP')
+    },
     stop: async () => {
       process.off('exit', killAll)
       await Promise.all(servers.map((server) => end(server, 'SIGKILL')))
       rmSync(dir, { recursive: true, force: true })
     },
   }
+}
+
+function configure({ config, lines }: Server, access: readonly string[]): void {
+  writeFileSync(config, `${[...lines, ...access].join('\n')}\n`)
 }
 
 async function start(path: string, server: Server): Promise<void> {

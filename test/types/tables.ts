@@ -171,3 +171,7 @@ export async function shapes(): Promise<void> {
   // @ts-expect-error -- nothing was declared
   void plain.accounts
 }
+
+strong({ row: unvalidated<{ k: string }>(), key: 'k', leastDurability: 'quorum-fsynced' })
+// @ts-expect-error -- no such durability
+strong({ row: unvalidated<{ k: string }>(), key: 'k', leastDurability: 'forever' })

@@ -1,8 +1,9 @@
 /** `holdfast start`: opens the folder, fills it with sample data the first time, and serves it. */
 import { existsSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import { systemEnv, type ClusterOptions } from '../../open.ts'
-import { EXIT, Interrupted, UsageError } from '../exit-codes.ts'
+import { systemEnv } from '../../open.ts'
+import { clusterOptionsOf, type ClusterFlags } from '../cluster-options.ts'
+import { EXIT, Interrupted } from '../exit-codes.ts'
 import { count, size, took } from '../progress.ts'
 import { sampleTables, type SampleTable } from '../sample-data.ts'
 import { answerQuestions } from '../sample-questions.ts'
@@ -15,11 +16,7 @@ import type { Session } from '../session.ts'
 import type { Shell } from '../shell.ts'
 import { importFile } from './import.ts'
 
-export interface StartOptions extends HttpOptions {
-  /** NATS servers, with commas between them. */
-  readonly cluster?: string | undefined
-  readonly database?: string | undefined
-  readonly monitor?: readonly string[] | undefined
+export interface StartOptions extends HttpOptions, ClusterFlags {
   /** Exits after the answers. */
   readonly once?: boolean | undefined
   /** Imports the sample data into a new folder. Default true. */
@@ -32,7 +29,7 @@ export async function startCommand(shell: Shell, options: StartOptions): Promise
     options.once === true || options.http === false ? undefined : serveOptionsOf(options)
   const dataFile = join(dir, 'data.mdb')
   const isNew = !existsSync(dataFile)
-  const cluster = clusterOf(options)
+  const cluster = clusterOptionsOf(options, process.env)
   const session = await openOwn(dir, { create: true, cluster }, signal)
   let server: HttpServer | undefined
   try {
@@ -69,13 +66,6 @@ async function startServer(
   } catch (error) {
     throw serveError(error, options)
   }
-}
-
-/** Throws UsageError. */
-function clusterOf({ cluster, database, monitor }: StartOptions): ClusterOptions | undefined {
-  if (cluster !== undefined) return { servers: cluster, name: database, monitors: monitor }
-  if (database === undefined && monitor === undefined) return undefined
-  throw new UsageError('--database and --monitor go with --cluster')
 }
 
 /** Says where it is reached, and what to try first. */

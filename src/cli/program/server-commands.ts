@@ -1,11 +1,11 @@
 /** Commands that go on for long: the server, and the programs beside it. */
-import { Option } from 'commander'
+import { Option, type Command } from 'commander'
 import type { StartOptions } from '../commands/start.ts'
 import { whole, type Parts } from './parts.ts'
 
 export function serverCommands(parts: Parts): void {
   const { program, run } = parts
-  program
+  const start = program
     .command('start')
     .description('opens the folder, imports sample data the first time, serves until Ctrl-C')
     .option('--once', 'exit after the answers')
@@ -13,6 +13,7 @@ export function serverCommands(parts: Parts): void {
     .option('--cluster <urls>', 'as a node of a cluster, whose log is on these NATS servers')
     .option('--database <name>', 'of the cluster (default holdfast)')
     .option('--monitor <url...>', 'monitoring endpoints of those servers: whether acks are synced')
+  natsOptions(start)
     .option('--port <n>', 'of the HTTP API (default 4653; 0 takes a free one)', whole)
     .option('--host <address>', 'to listen on (default 127.0.0.1; others need tokens)')
     .option('--no-http', 'no HTTP: for commands of this machine alone')
@@ -44,6 +45,21 @@ export function serverCommands(parts: Parts): void {
       return simulateCommand(shell, argumentsOf(parts, 'simulate'))
     }),
   )
+}
+
+/** Who a node is to the NATS servers, and whom it trusts there. */
+function natsOptions(start: Command): Command {
+  return start
+    .option('--nats-user <name>', 'who this is to them; the password is in HOLDFAST_NATS_PASSWORD')
+    .option('--nats-password-file <file>', 'or in a file')
+    .option('--nats-token-file <file>', 'or a token, in a file or HOLDFAST_NATS_TOKEN')
+    .option('--nats-nkey-file <file>', 'or the seed of an NKey, in a file or HOLDFAST_NATS_NKEY')
+    .option('--nats-creds <file>', 'or a credentials file: JWT and seed')
+    .option('--nats-tls', 'TLS or nothing')
+    .option('--nats-ca <file>', 'TLS with servers that this certificate vouches for (PEM)')
+    .option('--nats-cert <file>', "and this node's own certificate (PEM)")
+    .option('--nats-key <file>', 'and its private key')
+    .option('--nats-inbox <prefix>', 'subjects that answers come back on')
 }
 
 /** A command that reads its options itself. */

@@ -21,6 +21,7 @@ const STATUS_OF_CODE: Partial<Record<ErrorCode, number>> = {
   FeedTrimmed: 410,
   SnapshotExpired: 410,
   Overloaded: 429,
+  DurabilityTooLow: 503,
 }
 
 const STATUS_OF_KIND: Record<HoldfastError['kind'], number> = {

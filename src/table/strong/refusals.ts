@@ -1,9 +1,17 @@
 /** Refusals that several operations share. */
 import { HoldfastError, type ErrorCode } from '../../core/errors.ts'
 import type { Key } from '../../core/key-codec.ts'
+import { isAtLeast, type Durability } from '../../shard/durability.ts'
 
 export function unknownTable(table: string): HoldfastError {
   return new HoldfastError('UnknownTable', `there is no table ${table}`, { details: { table } })
+}
+
+/** Throws `DurabilityTooLow` where acks mean less than the table demands. */
+export function assertAtLeast(table: string, durability: Durability, least: Durability): void {
+  if (isAtLeast(durability, least)) return
+  const message = `acks mean '${durability}' here; ${table} demands '${least}' at the least`
+  throw new HoldfastError('DurabilityTooLow', message, { details: { table, durability, least } })
 }
 
 export function notFound(table: string, key: Key): HoldfastError {

@@ -113,6 +113,7 @@ export class StrongTableHandle {
   ): Promise<Written<Row>> {
     checkFunction('update', change)
     checkCall(options)
+    this.core.assertDurable()
     const key = ownKey(given)
     if (options.idempotencyKey === undefined) return this.#updates.update(key, change, options)
     return this.#once(['update', this.name, key], options, (tx) =>
@@ -122,6 +123,7 @@ export class StrongTableHandle {
 
   async delete(given: Key, options: WriteOptions = NO_OPTIONS): Promise<Deleted> {
     const { core } = this
+    core.assertDurable()
     const key = ownKey(given)
     if (options.idempotencyKey !== undefined) {
       const request = ['delete', this.name, key as Value]
@@ -217,6 +219,7 @@ export class StrongTableHandle {
       if (options !== NO_OPTIONS) checkCall(options)
       const { core } = this
       const { node } = core
+      core.assertDurable()
       const prepared = core.prepare(input)
       const { definition, row, key, ref, value } = prepared
       if (options.idempotencyKey !== undefined) {
@@ -309,6 +312,7 @@ export class StrongTableHandle {
   ): Promise<Written<Row>> {
     const { core } = this
     const { node } = core
+    core.assertDurable()
     checkElements(core, modification)
     const given: Modification =
       options.create === undefined

@@ -17,13 +17,15 @@ import { decodeRow, rowVersionOf, type Row } from '../../shard/row-codec.ts'
 import type { StoreReader } from '../../store/store.ts'
 import type { Deleted, Durability, Written } from '../handles.ts'
 import { formatToken } from '../token.ts'
-import { unknownTable } from './refusals.ts'
+import { assertAtLeast, unknownTable } from './refusals.ts'
 
 export type Migrate = (row: Record<string, unknown>, from: number) => object
 
 export interface TableCode {
   readonly schema: StandardSchemaV1 | undefined
   readonly migrate: Migrate | undefined
+  /** What its acks must mean at the least. */
+  readonly leastDurability?: Durability | undefined
 }
 
 export class TableCore {
@@ -74,6 +76,12 @@ export class TableCore {
       this.code = announced.code
     }
     return definition
+  }
+
+  /** Throws `DurabilityTooLow` while acks mean less than the table's declaration demands. */
+  assertDurable(): void {
+    const least = this.code.leastDurability
+    if (least !== undefined) assertAtLeast(this.name, this.node.durability, least)
   }
 
   index(name: string): IndexDefinition {
@@ -232,6 +240,7 @@ export function ownKey(key: Key): Key {
 /** Token and row are made only when they are asked for. */
 class Receipt implements Written<Row> {
   readonly position: Position
+  readonly durability: Durability
   readonly #node: Node
   readonly #value: Bytes
   #row: Row | undefined
@@ -239,15 +248,12 @@ class Receipt implements Written<Row> {
   constructor(node: Node, position: Position, value: Bytes) {
     this.#node = node
     this.position = position
+    this.durability = node.durability
     this.#value = value
   }
 
   get row(): Row {
     return (this.#row ??= decodeValue(this.#value) as Row)
-  }
-
-  get durability(): Durability {
-    return this.#node.durability
   }
 
   get token(): string {

@@ -113,6 +113,7 @@ export class StrongTransaction {
   }
 
   putPrepared(core: TableCore, prepared: Prepared, expect: 'absent' | 'any'): Row {
+    core.assertDurable()
     const { definition, row, key, ref, value } = prepared
     const looks = expect === 'absent' || hasUnique(definition)
     const before = looks ? this.read(core, definition, ref) : undefined
@@ -123,6 +124,7 @@ export class StrongTransaction {
 
   update(core: TableCore, key: Key, change: (row: Row) => unknown): Row {
     this.assertOpen()
+    core.assertDurable()
     const definition = core.definition
     const ref = this.draft.node.refOfKey(definition, key)
     const before = this.read(core, definition, ref)
@@ -136,6 +138,7 @@ export class StrongTransaction {
 
   delete(core: TableCore, key: Key): boolean {
     this.assertOpen()
+    core.assertDurable()
     const definition = core.definition
     const ref = this.draft.node.refOfKey(definition, key)
     const before = this.read(core, definition, ref)
@@ -149,6 +152,7 @@ export class StrongTransaction {
 
   modify(core: TableCore, key: Key, modification: Modification): void {
     this.assertOpen()
+    core.assertDurable()
     checkElements(core, modification)
     const definition = core.definition
     const ref = this.draft.node.refOfKey(definition, key)
