@@ -16,7 +16,10 @@ export interface NatsServersOptions {
   readonly maxPayload?: number | undefined
   /** Who may ask the servers about themselves. Default nobody. */
   readonly system?: { readonly user: string; readonly password: string } | undefined
-  /** The port by which server `from` reaches the routes of server `to`. Default `routePort` itself. */
+  /**
+   * The port by which server `from` reaches the routes of server `to`; nobody then learns of another
+   * way than those that it was given. Default `routePort` itself.
+   */
   readonly route?: ((from: string, to: string, routePort: number) => Promise<number>) | undefined
   readonly onEnd?: OnEnd | undefined
 }
@@ -98,7 +101,7 @@ export async function makeNatsServers(options: NatsServersOptions): Promise<Nats
 /** At each start: the folder may have been removed since. Returns the file's path. */
 function writeConfig(config: ServerConfig): string {
   const { name, dir, port, monitorPort, routePort, routes, sync } = config
-  const { maxPayload, system } = config.options
+  const { maxPayload, system, route } = config.options
   const urls = routes.map((to) => `nats-route://127.0.0.1:${to}`).join(', ')
   const lines = [
     `server_name: ${name}`,
@@ -110,8 +113,7 @@ function writeConfig(config: ServerConfig): string {
       ? []
       : [
           `cluster { name: holdfast, listen: "127.0.0.1:${routePort}", routes: [${urls}]`,
-          // Neither clients nor servers learn of a way other than those that they were given.
-          `no_advertise: true, advertise: "${NOWHERE}" }`,
+          route === undefined ? '}' : `no_advertise: true, advertise: "${NOWHERE}" }`,
         ]),
     ...(system === undefined
       ? []

@@ -92,6 +92,7 @@ class Cluster implements ProcessCluster {
   readonly nodes: NodeProcess[] = []
   readonly #network: Network
   readonly #onEnd: OnEnd | undefined
+  #named = 0
 
   constructor(
     dir: string,
@@ -111,12 +112,13 @@ class Cluster implements ProcessCluster {
 
   async addNode(options: NodeOptions = {}): Promise<NodeProcess> {
     const { servers } = this
-    const name = `node-${this.nodes.length + 1}`
+    const name = `node-${++this.#named}`
     const node = await makeNode(
       { name, dir: join(this.dir, name), servers, network: this.#network, onEnd: this.#onEnd },
       options,
     )
     this.nodes.push(node)
+    this.nodes.sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }))
     await node.start()
     return node
   }
