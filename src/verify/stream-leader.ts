@@ -7,26 +7,35 @@ const AGAIN_MS = 100
 /** Milliseconds after which no leader is waited for. */
 const ELECTION_MS = 60_000
 
-/**
- * The server that leads a database's log, by most of those who answer. One that does not run leads
- * nothing, whatever others still believe. Throws when none comes within a minute.
- */
+/** The server that leads a database's log, as soon as there is one. Throws when none comes within a minute. */
 export async function streamLeader(
   servers: readonly NatsServer[],
   database: string,
 ): Promise<string> {
   const untilMs = performance.now() + ELECTION_MS
   while (performance.now() < untilMs) {
-    const running = servers.filter(({ state }) => state === 'running')
-    const answers = await Promise.all(running.map((server) => leaderBy(server, database)))
-    const told = answers.filter((leader) => leader !== undefined)
-    const leader = running.find(
-      ({ name }) => told.filter((other) => other === name).length > told.length / 2,
-    )
-    if (leader !== undefined) return leader.name
+    const leader = await currentLeader(servers, database)
+    if (leader !== undefined) return leader
     await sleep(AGAIN_MS)
   }
   throw new Error(`the log of ${database} has no leader that most servers know`)
+}
+
+/**
+ * By most of those who answer; undefined when there is none. One that does not run leads nothing,
+ * whatever others still believe.
+ */
+export async function currentLeader(
+  servers: readonly NatsServer[],
+  database: string,
+): Promise<string | undefined> {
+  const running = servers.filter(({ state }) => state === 'running')
+  const answers = await Promise.all(running.map((server) => leaderBy(server, database)))
+  const told = answers.filter((leader) => leader !== undefined)
+  const leader = running.find(
+    ({ name }) => told.filter((other) => other === name).length > told.length / 2,
+  )
+  return leader?.name
 }
 
 /** Undefined when it does not say. */

@@ -119,6 +119,33 @@ describe.skipIf(missing !== undefined)('a cluster', { timeout: 60_000 }, () => {
     for (const node of all) await expectExact(node, told)
   })
 
+  it('goes on when a server or a node is parted or paused, and loses nothing once healed', async () => {
+    const all = await nodes(2)
+    const [a, b] = all as [AskedNode, AskedNode]
+    const moreAcks = async (...of: AskedNode[]): Promise<void> => {
+      for (const node of of) {
+        const before = await node.ask<number>('acks')
+        await until(async () => (await node.ask<number>('acks')) > before + 20)
+      }
+    }
+    for (const [i, node] of all.entries()) await node.ask('load', { prefix: `lane-${i}`, lanes: 4 })
+    await moreAcks(a, b)
+    cluster.partition(b.name, 'both')
+    await moreAcks(a)
+    cluster.heal()
+    await moreAcks(b)
+    const leader = await cluster.leader(`db${databases}`)
+    cluster.partition(leader, 'both')
+    await moreAcks(a, b)
+    cluster.heal()
+    const next = await cluster.leader(`db${databases}`)
+    cluster.pause(next)
+    await moreAcks(a, b)
+    cluster.resume(next)
+    const told = await Promise.all(all.map((node) => node.ask<Told>('unload')))
+    for (const node of all) await expectExact(node, told)
+  })
+
   it('does what README says', async () => {
     const readme = readFileSync(join(projectRoot, 'README.md'), 'utf8')
     const block = /^```typescript\n(.*?)^```$/ms.exec(readme)?.[1] ?? ''
