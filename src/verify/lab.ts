@@ -113,9 +113,7 @@ async function answer(
 }
 
 function wordsOf(call: LabCall): string {
-  const members: (string | number | readonly string[] | undefined)[] = Object.values(call)
-  const words = members.map((member) => (typeof member === 'object' ? member.join() : member))
-  return words.filter((word) => word !== undefined).join(' ')
+  return 'name' in call ? `${call.action} ${call.name}` : call.action
 }
 
 function noDatabase({ dir, nodes }: ProcessCluster): HoldfastError {
