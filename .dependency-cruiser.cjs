@@ -18,7 +18,7 @@ const mayImport = {
   work: [...ports, 'cluster', 'shard', 'table'],
   server: [...ports, 'cluster', 'shard', 'table', 'work'],
   client: ['core', 'table'],
-  cli: [...ports, 'cluster', 'shard', 'table', 'work', 'server', 'client'],
+  cli: [...ports, 'cluster', 'shard', 'table', 'work', 'server', 'client', 'verify'],
   sim: [...ports, 'cluster', 'shard', 'table', 'work'],
   verify: [...ports, 'cluster', 'shard', 'table', 'work', 'server', 'client'],
 }

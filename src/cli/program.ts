@@ -5,6 +5,7 @@ import { EXIT_HELP } from './exit-codes.ts'
 import { assistCommands } from './program/assist-commands.ts'
 import { backupCommands } from './program/backup-commands.ts'
 import { fileCommands } from './program/file-commands.ts'
+import { labCommands } from './program/lab-commands.ts'
 import { wantsJson } from './shell-from.ts'
 import type { GlobalOptions, Parts, Run } from './program/parts.ts'
 import { readCommands } from './program/read-commands.ts'
@@ -21,6 +22,7 @@ const GROUPS: readonly ((parts: Parts) => void)[] = [
   fileCommands,
   backupCommands,
   serverCommands,
+  labCommands,
   tokenCommands,
   settingsCommands,
   assistCommands,

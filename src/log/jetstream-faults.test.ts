@@ -127,7 +127,7 @@ function killed(): void {
       const seen = watch(log)
       await log.append(bytesOf('first'), 'first')
       // Stopped, it takes what is sent and answers nothing.
-      await servers.kill(0, 'SIGSTOP')
+      servers.pause(0)
       const pending = log.append(bytesOf('second'), 'second').catch((error: unknown) => error)
       await servers.kill(0)
       expect(await pending).toMatchObject({ code: 'OutcomeUnknown', applied: 'unknown' })

@@ -3,47 +3,50 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { open, strong, unvalidated } from '../../src/index.ts'
-import { natsServerMissing, startNatsServers, type NatsServers } from '../child/nats-servers.ts'
+import { open, strong, unvalidated, type ClusterOptions } from '../../src/index.ts'
+import { findNatsServer } from '../../scripts/nats-server.mjs'
+import { startProcessCluster, type ProcessCluster } from '../../src/verify/process-cluster.ts'
+import { natsServerMissing } from '../child/nats-servers.ts'
 import { root as projectRoot, runText, typeFaults } from '../docs/run-from-source.ts'
-import { NodeProcess, type Told } from './node-process.ts'
+import { AskedNode, type Told } from './asked-node.ts'
 
 const missing = natsServerMissing('a cluster of processes over NATS')
 const root = mkdtempSync(join(tmpdir(), 'holdfast-cluster-'))
 const MAX_BYTES = 64 * 1024 * 1024
-let servers: NatsServers
+let cluster: ProcessCluster
 let databases = 0
-const started: NodeProcess[] = []
+const started: AskedNode[] = []
 
 beforeAll(async () => {
-  if (missing === undefined) servers = await startNatsServers(3)
+  if (missing !== undefined) return
+  const { path: natsServer } = findNatsServer()
+  cluster = await startProcessCluster({ dir: root, natsServer, nodes: 0 })
 }, 60_000)
 afterEach(async () => {
   await Promise.all(started.splice(0).map((node) => node.kill()))
 })
 afterAll(async () => {
-  await servers?.stop()
+  await cluster?.stop('SIGKILL')
   rmSync(root, { recursive: true, force: true })
 })
 
-const clusterOf = (name: string, more: object = {}): object => ({
-  servers: servers.urls,
-  monitors: servers.monitors,
+const own = (name: string): object => ({ name, maxBytes: MAX_BYTES })
+
+/** How this process reaches a database: by no link. */
+const clusterOf = (name: string): ClusterOptions => ({
+  servers: cluster.servers.map(({ url }) => url),
+  monitors: cluster.servers.map(({ monitor }) => monitor),
   maxBytes: MAX_BYTES,
   name,
-  ...more,
 })
 
 /** Nodes of a database of their own, started together. */
-async function nodes(count: number): Promise<NodeProcess[]> {
+async function nodes(count: number): Promise<AskedNode[]> {
   const name = `db${++databases}`
-  const made = Array.from({ length: count }, (_, i) => {
-    const dir = join(root, name, `node-${i + 1}`)
-    mkdirSync(dir, { recursive: true })
-    return new NodeProcess(dir, clusterOf(name))
-  })
+  const made = await Promise.all(
+    Array.from({ length: count }, () => AskedNode.add(cluster, own(name))),
+  )
   started.push(...made)
-  await Promise.all(made.map((node) => node.start()))
   return made
 }
 
@@ -51,31 +54,8 @@ async function until(holds: () => Promise<boolean>): Promise<void> {
   while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 20))
 }
 
-/** Which server leads the log of a database. */
-async function leaderOf(name: string): Promise<number> {
-  for (;;) {
-    for (const monitor of servers.monitors) {
-      const answer = await fetch(`${monitor}/jsz?accounts=true&streams=true`)
-      const { account_details: accounts = [] } = (await answer.json()) as Jsz
-      const streams = accounts.flatMap(({ stream_detail: detail = [] }) => detail)
-      const leader = streams.find((stream) => stream.name === `HOLDFAST_${name}`)?.cluster?.leader
-      if (leader !== undefined && leader !== '') return servers.names.indexOf(leader)
-    }
-  }
-}
-
-/** What is used of a server's answer about its streams. */
-interface Jsz {
-  readonly account_details?: readonly {
-    readonly stream_detail?: readonly {
-      readonly name: string
-      readonly cluster?: { leader?: string }
-    }[]
-  }[]
-}
-
 /** Each transaction once: what was acked is there, what was refused is not, and nothing doubled. */
-async function expectExact(at: NodeProcess, told: readonly Told[]): Promise<void> {
+async function expectExact(at: AskedNode, told: readonly Told[]): Promise<void> {
   const ids = new Set(await at.ask<string[]>('ids'))
   for (const { acked, refused } of told) {
     expect(acked.filter((id) => !ids.has(id))).toEqual([])
@@ -86,13 +66,13 @@ async function expectExact(at: NodeProcess, told: readonly Told[]): Promise<void
 
 describe.skipIf(missing !== undefined)('a cluster', { timeout: 60_000 }, () => {
   it('is one database on all its nodes: what one acked, any other reads at once', async () => {
-    const [a, b, c] = (await nodes(3)) as [NodeProcess, NodeProcess, NodeProcess]
+    const [a, b, c] = (await nodes(3)) as [AskedNode, AskedNode, AskedNode]
     for (let n = 0; n < 20; n++) {
       const [writer, reader] = [
         [a, b],
         [b, c],
         [c, a],
-      ][n % 3] as [NodeProcess, NodeProcess]
+      ][n % 3] as [AskedNode, AskedNode]
       const ack = await writer.ask('put', { id: 'x', n: n })
       expect(ack).toMatchObject({ durability: 'quorum-fsynced' })
       expect(await reader.ask('get', { id: 'x' })).toEqual({ id: 'x', n })
@@ -107,7 +87,7 @@ describe.skipIf(missing !== undefined)('a cluster', { timeout: 60_000 }, () => {
 
   it('loses nothing that it acked when nodes are killed, and the others go on', async () => {
     const all = await nodes(3)
-    const [a, b, c] = all as [NodeProcess, NodeProcess, NodeProcess]
+    const [a, b, c] = all as [AskedNode, AskedNode, AskedNode]
     for (const [i, node] of all.entries())
       await node.ask('load', { prefix: `first-${i}`, lanes: 4 })
     await until(async () => (await c.ask<number>('acks')) > 50)
@@ -128,13 +108,40 @@ describe.skipIf(missing !== undefined)('a cluster', { timeout: 60_000 }, () => {
     const all = await nodes(2)
     for (const [i, node] of all.entries()) await node.ask('load', { prefix: `lane-${i}`, lanes: 4 })
     for (const node of all) await until(async () => (await node.ask<number>('acks')) > 30)
-    const leader = await leaderOf(`db${databases}`)
-    await servers.kill(leader)
+    const leader = await cluster.leader(`db${databases}`)
+    await cluster.kill(leader)
     for (const node of all) {
       const before = await node.ask<number>('acks')
       await until(async () => (await node.ask<number>('acks')) > before + 20)
     }
-    await servers.restart(leader)
+    await cluster.restart(leader)
+    const told = await Promise.all(all.map((node) => node.ask<Told>('unload')))
+    for (const node of all) await expectExact(node, told)
+  })
+
+  it('goes on when a server or a node is parted or paused, and loses nothing once healed', async () => {
+    const all = await nodes(2)
+    const [a, b] = all as [AskedNode, AskedNode]
+    const moreAcks = async (...of: AskedNode[]): Promise<void> => {
+      for (const node of of) {
+        const before = await node.ask<number>('acks')
+        await until(async () => (await node.ask<number>('acks')) > before + 20)
+      }
+    }
+    for (const [i, node] of all.entries()) await node.ask('load', { prefix: `lane-${i}`, lanes: 4 })
+    await moreAcks(a, b)
+    cluster.partition(b.name, 'both')
+    await moreAcks(a)
+    cluster.heal()
+    await moreAcks(b)
+    const leader = await cluster.leader(`db${databases}`)
+    cluster.partition(leader, 'both')
+    await moreAcks(a, b)
+    cluster.heal()
+    const next = await cluster.leader(`db${databases}`)
+    cluster.pause(next)
+    await moreAcks(a, b)
+    cluster.resume(next)
     const told = await Promise.all(all.map((node) => node.ask<Told>('unload')))
     for (const node of all) await expectExact(node, told)
   })
@@ -146,10 +153,13 @@ describe.skipIf(missing !== undefined)('a cluster', { timeout: 60_000 }, () => {
     mkdirSync(dir)
     const program = block
       .replace('./node-1', dir)
-      .replaceAll(/nats:\/\/[abc]:4222/g, (url) => servers.urls['abc'.indexOf(url[7] ?? '')] ?? '')
+      .replaceAll(
+        /nats:\/\/[abc]:4222/g,
+        (url) => cluster.servers['abc'.indexOf(url[7] ?? '')]?.url ?? '',
+      )
       .replaceAll(
         /http:\/\/[abc]:8222/g,
-        (url) => servers.monitors['abc'.indexOf(url[7] ?? '')] ?? '',
+        (url) => cluster.servers['abc'.indexOf(url[7] ?? '')]?.monitor ?? '',
       )
       .replace('tables:', `name: 'readme', maxBytes: ${MAX_BYTES} },\n  tables:`)
       .replace(/\},\n\s*name:/, 'name:')
@@ -158,19 +168,19 @@ describe.skipIf(missing !== undefined)('a cluster', { timeout: 60_000 }, () => {
   })
 
   it('refuses a folder of another log, and leaves it as it is', async () => {
-    const [node] = (await nodes(1)) as [NodeProcess]
+    const [node] = (await nodes(1)) as [AskedNode]
     await node.ask('put', { id: 'mine', n: 1 })
     await node.ask('close')
     await node.kill()
     const tables = { rows: strong({ key: 'id', row: unvalidated<{ id: string; n: number }>() }) }
-    const [other] = (await nodes(1)) as [NodeProcess]
+    const [other] = (await nodes(1)) as [AskedNode]
     for (let n = 0; n < 30; n++) await other.ask('put', { id: 'theirs', n: n })
-    const longer = clusterOf(`db${databases}`) as { servers: string[]; name: string }
+    const longer = clusterOf(`db${databases}`)
     await expect(open({ dir: node.dir, cluster: longer, tables })).rejects.toMatchObject({
       code: 'LogMismatch',
       applied: 'no',
     })
-    const none = clusterOf(`db${++databases}`) as { servers: string[]; name: string }
+    const none = clusterOf(`db${++databases}`)
     await expect(open({ dir: node.dir, cluster: none, tables })).rejects.toMatchObject({
       code: 'LogReset',
     })

@@ -1,12 +1,13 @@
 /**
- * A node of a cluster, as a process of its own: `node-worker.mjs <folder> <options as JSON>`. Asked by
- * messages, one answer each; `load` goes on until `unload`.
+ * A node of a cluster, as a process of its own: `node-worker.mjs <folder> <servers and monitors as
+ * JSON> <further cluster options as JSON>`. Asked by messages, one answer each; `load` goes on until
+ * `unload`.
  */
 import { open, strong, unvalidated } from '../../dist/index.js'
 
 /** @typedef {{ id: string, n: number }} Row */
 
-const [dir = '.', options = '{}'] = process.argv.slice(2)
+const [dir = '.', reach = '{}', options = '{}'] = process.argv.slice(2)
 
 const tables = {
   rows: strong({ key: 'id', row: /** @type {typeof unvalidated<Row>} */ (unvalidated)() }),
@@ -52,7 +53,7 @@ const CALLS = {
   open: async () => {
     /** @type {import('../../dist/index.js').ClusterOptions} */
     // oxlint-disable-next-line typescript/no-unsafe-assignment -- our own words, from the parent
-    const cluster = JSON.parse(options)
+    const cluster = { ...JSON.parse(reach), ...JSON.parse(options) }
     db = await open({ dir, cluster, tables })
     return { identity: db.identity, durability: db.durability, position: db.stats().position }
   },
