@@ -161,14 +161,19 @@ export class JetStreamFollower {
       this.#messages = messages
       if (this.#stopped) messages.stop()
       void stopWhenSilent(messages)
-      for await (const message of messages) {
-        if (this.#stopped || !this.#take(message)) break
-      }
+      // The client would wait for the consumer's server to come back: a broken connection ends it.
+      await link.call(() => this.#read(messages))
     } finally {
       this.#messages?.stop()
       this.#messages = undefined
       // Else it is forgotten in a while.
       if (link.connected) manager.consumers.delete(stream, made.name).catch(() => undefined)
+    }
+  }
+
+  async #read(messages: ConsumerMessages): Promise<void> {
+    for await (const message of messages) {
+      if (this.#stopped || messages !== this.#messages || !this.#take(message)) break
     }
   }
 
