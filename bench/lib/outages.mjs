@@ -57,12 +57,18 @@ export async function measureOutage(name, { rows, injections }) {
   for (let number = 0; number < injections; number++) {
     outages.push(await inject(cluster, number))
     const last = /** @type {Outage} */ (outages.at(-1))
-    say(`${name} ${number + 1} of ${injections}: ${round(last.pause.maxMs)} ms`)
+    say(`${name} ${number + 1} of ${injections}: ${storyOf(last)}`)
   }
   for (const node of cluster.nodes) await node.killed()
   await cluster.servers.stop()
   removeFolder(cluster.folder)
   return resultOf(name, outages)
+}
+
+/** @param {Outage} outage */
+function storyOf({ pause, undisturbed, electionMs }) {
+  const election = electionMs === undefined ? '' : `, election ${round(electionMs)} ms`
+  return `${round(pause.maxMs)} ms (undisturbed ${round(undisturbed.maxMs)} ms${election})`
 }
 
 /** @param {string} name @param {readonly Outage[]} outages @returns {OutageResult} */
