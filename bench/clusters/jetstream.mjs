@@ -16,15 +16,15 @@ export const cluster = {
   packages: [],
   start: async (folder) => {
     const servers = await NatsServers.start(folder)
-    const connection = await connect({ servers: servers.urls })
-    const manager = await jetstreamManager(connection)
-    await manager.streams.add({
-      name: STREAM,
-      subjects: [STREAM],
-      num_replicas: CLIENTS,
-      storage: StorageType.File,
+    await servers.make(async (connection) => {
+      const manager = await jetstreamManager(connection)
+      await manager.streams.add({
+        name: STREAM,
+        subjects: [STREAM],
+        num_replicas: CLIENTS,
+        storage: StorageType.File,
+      })
     })
-    await connection.close()
     return {
       clients: servers.urls,
       pids: servers.pids,

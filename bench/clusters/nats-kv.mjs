@@ -35,9 +35,9 @@ export const cluster = {
   packages: ['@nats-io/kv'],
   start: async (folder) => {
     const servers = await NatsServers.start(folder)
-    const connection = await connect({ servers: servers.urls })
-    await (await buckets(connection)).create(BUCKET, { replicas: CLIENTS })
-    await connection.close()
+    await servers.make(async (connection) => {
+      await (await buckets(connection)).create(BUCKET, { replicas: CLIENTS })
+    })
     return { clients: servers.urls, pids: servers.pids, stop: () => servers.stop() }
   },
   connect: async (options) => {

@@ -3,6 +3,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { connect } from '@nats-io/transport-node'
 import { findNatsServer } from '../../scripts/nats-server.mjs'
 import { Missing } from './debian.mjs'
 import { External } from './external.mjs'
@@ -23,6 +24,7 @@ const SETTLE_MS = 60_000
  * @property {readonly { stream_detail?: readonly StreamDetail[] }[]} [account_details]
  */
 
+/** @typedef {import('@nats-io/transport-node').NatsConnection} NatsConnection */
 /** @typedef {{ port: number, url: string, monitor: string, config: string }} Server */
 
 export class NatsServers {
@@ -94,6 +96,25 @@ export class NatsServers {
       const current = replicas.filter((replica) => replica.current === true)
       return current.length === COUNT - 1 ? true : undefined
     })
+  }
+
+  /**
+   * Makes something that may be made twice: of servers that have just come up, one may not answer.
+   * @param {(connection: NatsConnection) => Promise<void>} make
+   */
+  async make(make) {
+    const connection = await connect({ servers: this.urls })
+    const end = performance.now() + SETTLE_MS
+    for (;;) {
+      try {
+        await make(connection)
+        await connection.close()
+        return
+      } catch (cause) {
+        if (performance.now() > end) throw cause
+        await sleep(LOOK_MS)
+      }
+    }
   }
 
   async stop() {
