@@ -45,7 +45,8 @@ export function programNamed(name, aptPackage, folders) {
       return programBelow(root, name, folders)
     } catch (cause) {
       rmSync(root, { recursive: true, force: true })
-      reasons.push(/** @type {Error} */ (cause).message)
+      const { message } = /** @type {Error} */ (cause)
+      reasons.push(suite === undefined ? message : `Debian ${suite}: ${message}`)
     }
   }
   throw new Missing(reasons.join('; '))
