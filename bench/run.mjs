@@ -3,12 +3,15 @@
 
 import { parseArgs } from 'node:util'
 import { cleanUp } from './lib/child.mjs'
+import { CLUSTER_NAMES, measureCluster, SEVERAL_LOGS } from './lib/cluster.mjs'
 import { measureEmbedded, NAMES } from './lib/embedded.mjs'
 import { measureGrowth } from './lib/growth.mjs'
 import { HTTP_MEASURES, measureHttp } from './lib/http.mjs'
 import { describeMachine } from './lib/machine.mjs'
 import { BenchFailed, prepareHoldfast, preparePeers, say } from './lib/prepare.mjs'
+import { printCluster } from './lib/print-cluster.mjs'
 import { figure, table } from './lib/table.mjs'
+import { CLUSTERS } from './clusters/cluster.mjs'
 import { SERVICES } from './services/service.mjs'
 import { SYSTEMS } from './systems/system.mjs'
 
@@ -18,6 +21,8 @@ import { SYSTEMS } from './systems/system.mjs'
 const PEERS = SYSTEMS.filter((system) => system !== 'holdfast')
 /** `holdfast` and `hono` are always measured. */
 const HTTP_PEERS = SERVICES.filter((system) => system !== 'holdfast' && system !== 'hono')
+/** `jetstream` is measured wherever it counts. */
+const CLUSTER_PEERS = CLUSTERS.filter((system) => system !== 'holdfast' && system !== 'jetstream')
 const HTTP_NAMES = [...HTTP_MEASURES.keys()]
 
 const HELP = `holdfast bench - measures Holdfast beside its peers
@@ -34,6 +39,16 @@ const HELP = `holdfast bench - measures Holdfast beside its peers
                              fetched from Debian's archive into bench/.cache
       --only NAMES           ${HTTP_NAMES.join(',')}
       --rows N               rows there are (100000)
+  holdfast bench cluster     three nodes over three nats-servers, callers spread over them, on this
+                             machine; put.1 beside a bare JetStream publish, too
+      --against NAMES        ${CLUSTER_PEERS.join(',')}
+                             as well, durable alike (default: none); what is not installed is fetched
+                             from Debian's archive into bench/.cache, what cannot be had is said
+      --only NAMES           ${CLUSTER_NAMES.slice(0, 6).join(',')},
+                             ${CLUSTER_NAMES.slice(6, 11).join(',')},
+                             ${CLUSTER_NAMES.slice(11).join(',')}
+      --rows N               rows there are (100000)
+      --injections N         of each outage (20)
   holdfast bench growth      what a put and a get cost as the data grows
       --against NAMES        ${PEERS.join(',')} (default: lmdb)
       --rows N,N,...         sizes (100000,1000000,10000000)
@@ -47,6 +62,7 @@ const OPTIONS = /** @type {const} */ ({
   only: { type: 'string' },
   seconds: { type: 'string' },
   rows: { type: 'string' },
+  injections: { type: 'string' },
   'import-rows': { type: 'string' },
   'reopen-rows': { type: 'string' },
   json: { type: 'boolean', default: false },
@@ -63,6 +79,10 @@ async function main() {
   }
   if (what === 'http') {
     await http(values)
+    return
+  }
+  if (what === 'cluster') {
+    await cluster(values)
     return
   }
   const peers = list('against', values.against, PEERS, what === 'growth' ? ['lmdb'] : PEERS)
@@ -108,6 +128,26 @@ async function http(values) {
   else printResults(machine, options.rows, results)
 }
 
+/** @param {ReturnType<typeof readArguments>['values']} values */
+async function cluster(values) {
+  if (values.only?.split(',').includes(SEVERAL_LOGS) === true) {
+    throw new Usage(`--only: ${SEVERAL_LOGS} takes two logs, and a database has one so far`)
+  }
+  const options = {
+    systems: ['holdfast', ...list('against', values.against, CLUSTER_PEERS, [])],
+    names: list('only', values.only, CLUSTER_NAMES, CLUSTER_NAMES),
+    seconds: amount('seconds', values.seconds ?? '5'),
+    rows: count('rows', values.rows ?? '100000'),
+    injections: count('injections', values.injections ?? '20', 1),
+  }
+  prepareHoldfast()
+  const machine = describeMachine()
+  const { results, missing } = await measureCluster(options)
+  const head = { machine, durability: 'quorum-fsynced', rows: options.rows }
+  if (values.json) print({ ...head, missing, results })
+  else printCluster(machineLine(machine), options.rows, results, missing)
+}
+
 /** @param {readonly string[]} peers */
 function prepare(peers) {
   prepareHoldfast()
@@ -120,9 +160,9 @@ function readArguments() {
   try {
     const { positionals, values } = parseArgs({ options: OPTIONS, allowPositionals: true })
     const [what = 'embedded', ...rest] = positionals
-    if (rest.length > 0 || !['embedded', 'http', 'growth'].includes(what)) {
+    if (rest.length > 0 || !['embedded', 'http', 'cluster', 'growth'].includes(what)) {
       throw new Usage(
-        `no such benchmark: ${positionals.join(' ')}; there are embedded, http and growth`,
+        `no such benchmark: ${positionals.join(' ')}; there are embedded, http, cluster and growth`,
       )
     }
     return { what, values }
@@ -145,11 +185,11 @@ function list(option, text, known, otherwise) {
   throw new Usage(`--${option}: no such name: ${unknown.join(', ')}; there are ${known.join(', ')}`)
 }
 
-/** @param {string} option @param {string} text */
-function count(option, text) {
+/** @param {string} option @param {string} text @param {number} least */
+function count(option, text, least = 1000) {
   const value = Number(text.replaceAll('_', ''))
-  if (Number.isInteger(value) && value >= 1000) return value
-  throw new Usage(`--${option} takes a whole number from 1000`)
+  if (Number.isInteger(value) && value >= least) return value
+  throw new Usage(`--${option} takes a whole number from ${least}`)
 }
 
 /** @param {string} option @param {string} text */

@@ -6,17 +6,14 @@
 // NATS_SERVER names one to use. Exit: 0 there is one, 1 none can be had here (why, on stderr).
 
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, renameSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { isDebian, unpackPackage } from './debian.mjs'
 
 const FLOOR = [2, 10, 23]
 /** Suites in the order in which they are tried: the newest server first. */
 const SUITES = ['sid', 'trixie']
-/** Milliseconds that one step of apt may take. */
-const APT_MS = 60_000
-const MIRROR = 'http://deb.debian.org/debian'
-const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'
 const CACHE = join(
   dirname(dirname(fileURLToPath(import.meta.url))),
   'node_modules/.cache/nats-server',
@@ -47,7 +44,7 @@ export function findNatsServer() {
 /** @param {string} cached @param {string | undefined} onPath @returns {Found} */
 function obtain(cached, onPath) {
   const reasons = onPath === undefined ? [] : [tooOld('nats-server on the PATH', onPath)]
-  if (runs('apt-get', ['--version']) && runs('dpkg', ['--version'])) {
+  if (isDebian()) {
     for (const suite of SUITES) {
       const reason = fromSuite(suite, cached)
       const version = versionOf(cached)
@@ -67,42 +64,16 @@ function obtain(cached, onPath) {
 function fromSuite(suite, target) {
   const work = join(CACHE, `${suite}-${process.pid}`)
   try {
-    mkdirSync(join(work, 'lists/partial'), { recursive: true })
-    mkdirSync(join(work, 'archives/partial'), { recursive: true })
-    const signed = existsSync(KEYRING) ? `[signed-by=${KEYRING}] ` : ''
-    writeFileSync(join(work, 'sources.list'), `deb ${signed}${MIRROR} ${suite} main\n`)
-    const own = Object.entries({
-      'Dir::Etc::sourcelist': join(work, 'sources.list'),
-      'Dir::Etc::sourceparts': '-',
-      'Dir::State::lists': join(work, 'lists'),
-      'Dir::Cache': work,
-      'APT::Sandbox::User': '',
-      'Acquire::Languages': 'none',
-      'Acquire::http::Timeout': '15',
-      'Acquire::Retries': '1',
-    }).flatMap(([name, value]) => ['-o', `${name}=${value}`])
-    for (const args of [['update'], ['download', 'nats-server']]) {
-      const { status, stderr, error } = spawnSync('apt-get', [...own, ...args], {
-        cwd: work,
-        encoding: 'utf8',
-        timeout: APT_MS,
-      })
-      if (status !== 0)
-        return `apt-get ${args.join(' ')} (${suite}) failed: ${error?.message ?? last(stderr)}`
-    }
-    const deb = readdirSync(work).find((name) => name.endsWith('.deb'))
-    if (deb === undefined) return `Debian ${suite} gave no package`
-    const { status, stderr } = spawnSync('dpkg', ['-x', deb, 'unpacked'], {
-      cwd: work,
-      encoding: 'utf8',
-    })
-    if (status !== 0) return `dpkg -x failed: ${last(stderr)}`
+    const into = join(work, 'unpacked')
+    unpackPackage({ name: 'nats-server', suite, work, into })
     const binary = ['usr/sbin/nats-server', 'usr/bin/nats-server']
-      .map((path) => join(work, 'unpacked', path))
+      .map((path) => join(into, path))
       .find((path) => existsSync(path))
     if (binary === undefined) return `the package of ${suite} has no nats-server in it`
     renameSync(binary, target)
     return undefined
+  } catch (cause) {
+    return `Debian ${suite}: ${/** @type {Error} */ (cause).message}`
   } finally {
     rmSync(work, { recursive: true, force: true })
   }
@@ -112,11 +83,6 @@ function fromSuite(suite, target) {
 function versionOf(path) {
   const { status, stdout } = spawnSync(path, ['--version'], { encoding: 'utf8', timeout: 10_000 })
   return status === 0 ? /v?(\d+\.\d+\.\d+\S*)/.exec(stdout)?.[1] : undefined
-}
-
-/** @param {string} program @param {string[]} args */
-function runs(program, args) {
-  return spawnSync(program, args, { stdio: 'ignore', timeout: 10_000 }).status === 0
 }
 
 /** @param {string} version */
@@ -131,9 +97,6 @@ function reachesFloor(version) {
 
 /** @param {string} what @param {string} version */
 const tooOld = (what, version) => `${what} is ${version}, below ${FLOOR.join('.')}`
-
-/** @param {string} text */
-const last = (text) => text.trim().split('\n').at(-1) ?? ''
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   try {

@@ -10,8 +10,11 @@ const scratch = fileURLToPath(new URL('../.tmp', import.meta.url))
 /** Longest wait for an answer. */
 const ANSWER_MS = 1_800_000
 
-/** @typedef {import('../worker.mjs').Request | import('../http-worker.mjs').HttpRequest} Request */
-/** The script that a worker runs, in bench/. @typedef {'worker' | 'http-worker'} Script */
+/**
+ * @typedef {import('../worker.mjs').Request | import('../http-worker.mjs').HttpRequest
+ *   | import('../cluster-worker.mjs').ClusterRequest} Request
+ */
+/** The script that a worker runs, in bench/. @typedef {'worker' | 'http-worker' | 'cluster-worker'} Script */
 
 /** A new empty folder; `removeFolders` removes it. */
 export function freshFolder() {
@@ -85,9 +88,30 @@ export class Child {
     return /** @type {Promise<T>} */ (answered)
   }
 
+  /**
+   * Asks some of them at the same time.
+   * @template T
+   * @param {readonly Child[]} children
+   * @param {(i: number) => Request} requestOf
+   * @returns {Promise<T[]>}
+   */
+  static askAll(children, requestOf) {
+    return Promise.all(
+      children.map(async (child, i) => {
+        /** @type {T} */
+        const answer = await child.ask(requestOf(i))
+        return answer
+      }),
+    )
+  }
+
   /** Sends a request that is never answered. @param {Request} request */
   tell(request) {
     this.#process.send(request)
+  }
+
+  get pid() {
+    return this.#process.pid
   }
 
   /** Anonymous resident memory in bytes, 0 when it is not known. */

@@ -2,10 +2,10 @@
 // bench/.cache, with the libraries they lack. It needs no root, and leaves the system as it is.
 
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { run } from './external.mjs'
+import { isDebian, unpackPackage } from '../../scripts/debian.mjs'
 import { say } from './prepare.mjs'
 
 const cache = fileURLToPath(new URL('../.cache', import.meta.url))
@@ -20,9 +20,14 @@ export class Missing extends Error {}
  */
 
 /**
+ * A package of the system's own sources; or, with `suites`, of the first one whose program runs here.
+ * @typedef {{ name: string, suites?: readonly string[] }} DebianPackage
+ */
+
+/**
  * Finds a program on PATH, in `folders`, or in a Debian package. Throws `Missing`.
  * @param {string} name
- * @param {string} aptPackage
+ * @param {DebianPackage} aptPackage
  * @param {(root: string) => readonly string[]} folders where it is below a root: '/' or the unpacked packages
  * @returns {Program}
  */
@@ -30,10 +35,27 @@ export function programNamed(name, aptPackage, folders) {
   const path = (process.env['PATH'] ?? '').split(delimiter)
   const here = [...folders('/'), ...path].find((folder) => existsSync(join(folder, name)))
   if (here !== undefined) return { file: join(here, name), env: process.env }
-  const root = join(cache, aptPackage)
-  if (!existsSync(root)) fetchPackage(aptPackage, root)
+  const root = join(cache, aptPackage.name)
+  if (existsSync(root)) return programBelow(root, name, folders)
+  /** @type {string[]} */
+  const reasons = []
+  for (const suite of aptPackage.suites ?? [undefined]) {
+    try {
+      fetchPackage(aptPackage.name, suite, root)
+      return programBelow(root, name, folders)
+    } catch (cause) {
+      rmSync(root, { recursive: true, force: true })
+      const { message } = /** @type {Error} */ (cause)
+      reasons.push(suite === undefined ? message : `Debian ${suite}: ${message}`)
+    }
+  }
+  throw new Missing(reasons.join('; '))
+}
+
+/** @param {string} root @param {string} name @param {(root: string) => readonly string[]} folders @returns {Program} */
+function programBelow(root, name, folders) {
   const folder = folders(root).find((known) => existsSync(join(known, name)))
-  if (folder === undefined) throw new Missing(`${aptPackage} has no ${name}`)
+  if (folder === undefined) throw new Missing(`${root} has no ${name}`)
   const env = { ...process.env, LD_LIBRARY_PATH: libraryFolders(root).join(':') }
   const file = join(folder, name)
   const { status, error, stderr } = spawnSync(file, ['--version'], { env, encoding: 'utf8' })
@@ -41,36 +63,15 @@ export function programNamed(name, aptPackage, folders) {
   return { file, env }
 }
 
-/** @param {string} aptPackage @param {string} root */
-function fetchPackage(aptPackage, root) {
-  say(`fetching ${aptPackage} from Debian's archive into ${root}`)
-  const apt = join(cache, 'apt')
-  const debs = join(cache, `${aptPackage}.debs`)
-  const unpacked = `${root}.part`
-  for (const folder of [debs, unpacked]) rmSync(folder, { recursive: true, force: true })
-  for (const folder of ['lists/partial', 'archives/partial']) {
-    mkdirSync(join(apt, folder), { recursive: true })
-  }
-  mkdirSync(debs, { recursive: true })
-  const options = [
-    ...['-o', `Dir::State::Lists=${join(apt, 'lists')}`, '-o', `Dir::Cache=${apt}`],
-    ...['-o', 'Debug::NoLocking=1'],
-  ]
-  try {
-    run({ file: 'apt-get', args: [...options, 'update'] })
-    const simulated = ['install', '--simulate', '--no-install-recommends', aptPackage]
-    const plan = run({ file: 'apt-get', args: [...options, ...simulated] })
-    const missing = [...plan.matchAll(/^Inst (\S+)/gm)].map((match) => String(match[1]))
-    run({ file: 'apt-get', args: [...options, 'download', ...missing], cwd: debs })
-    for (const name of readdirSync(debs)) {
-      run({ file: 'dpkg', args: ['-x', join(debs, name), unpacked] })
-    }
-    renameSync(unpacked, root)
-  } catch (cause) {
-    throw new Missing(`${aptPackage} cannot be fetched: ${/** @type {Error} */ (cause).message}`)
-  } finally {
-    rmSync(debs, { recursive: true, force: true })
-  }
+/** @param {string} name @param {string | undefined} suite @param {string} root */
+function fetchPackage(name, suite, root) {
+  say(`fetching ${name} from Debian's archive into ${root}`)
+  if (!isDebian()) throw new Missing(`${name}: this is no Debian, whose packages are used`)
+  const into = `${root}.part`
+  rmSync(into, { recursive: true, force: true })
+  const work = join(cache, suite === undefined ? 'apt' : `apt-${suite}`)
+  unpackPackage({ name, work, into, ...(suite === undefined ? {} : { suite }) })
+  renameSync(into, root)
 }
 
 /** Where Debian keeps libraries: lib and usr/lib, and the machine's own folder in them. @param {string} root */

@@ -68,6 +68,10 @@ export class External {
     throw new Error(`${command.file} did not start: ${external.#output.trim()}`)
   }
 
+  get pid() {
+    return this.#process.pid
+  }
+
   get #ended() {
     const { exitCode, signalCode, pid } = this.#process
     return exitCode !== null || signalCode !== null || pid === undefined

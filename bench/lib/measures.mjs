@@ -50,8 +50,14 @@ const puts = (callers) => async (system, rows, ms) => {
   return [await drive(`put.${callers}`, callers, ms, put)]
 }
 
-/** One caller, who awaits only what has to be awaited. @type {Measure} */
-async function localGets(system, rows, ms) {
+/**
+ * One caller, who awaits only what has to be awaited.
+ * @param {System['get']} get
+ * @param {number} rows
+ * @param {number} ms
+ * @returns {Promise<Round>}
+ */
+export async function localGets(get, rows, ms) {
   const latencies = new Histogram()
   const start = performance.now()
   const end = start + ms
@@ -59,7 +65,7 @@ async function localGets(system, rows, ms) {
   let missing = 0
   for (let before = start; before < end;) {
     const id = idOf(random(rows))
-    const found = system.get(id)
+    const found = get(id)
     const row = found instanceof Promise ? await found : found
     if (row?.id !== id) missing++
     const now = performance.now()
@@ -68,7 +74,7 @@ async function localGets(system, rows, ms) {
     if (++operations % TURN_EVERY === 0) await turn()
   }
   if (missing > 0) throw new Error(`${missing} rows were not found`)
-  return [{ name: 'get.local', operations, elapsedMs: performance.now() - start, latencies }]
+  return { name: 'get.local', operations, elapsedMs: performance.now() - start, latencies }
 }
 
 /** @type {Measure} */
@@ -147,7 +153,7 @@ export const MEASURES = {
   'put.1': puts(1),
   'put.64': puts(64),
   'put.1024': puts(1024),
-  'get.local': localGets,
+  'get.local': async (system, rows, ms) => [await localGets(system.get, rows, ms)],
   'get.linearizable.64': freshGets,
   scan: scans,
   'update.hot': hotUpdates,
@@ -157,7 +163,7 @@ export const MEASURES = {
 
 const LOAD_SLICE = 10_000
 
-/** Adds the rows [from, to). @param {System} system @param {number} from @param {number} to */
+/** Adds the rows [from, to). @param {Pick<System, 'load'>} system @param {number} from @param {number} to */
 export async function loadRows(system, from, to) {
   for (let at = from; at < to; at += LOAD_SLICE) {
     const length = Math.min(LOAD_SLICE, to - at)

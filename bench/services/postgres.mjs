@@ -3,6 +3,7 @@
 
 import { readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Missing, programNamed } from '../lib/debian.mjs'
 import { External, notRoot, run } from '../lib/external.mjs'
 import { freePort } from '../lib/free-port.mjs'
@@ -22,7 +23,9 @@ import { loadRows, loopRound, sentMsOf } from './loops.mjs'
 /** @typedef {import('./service.mjs').Service} Service */
 
 const MAX_CONNECTIONS = 1_200
-const TABLE = `create table items (id text primary key, owner text not null,
+const READY_MS = 30_000
+const LOOK_MS = 50
+export const TABLE = `create table items (id text primary key, owner text not null,
   balance integer not null, updated integer not null, note text not null)`
 const UPSERT = `on conflict (id) do update set owner = excluded.owner, balance = excluded.balance,
   updated = excluded.updated, note = excluded.note`
@@ -63,9 +66,12 @@ function bulkRows(items) {
   return [...byId].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row)
 }
 
-/** @param {string} url @returns {Promise<Connection>} */
-async function open(url) {
-  const client = await connected(url)
+/**
+ * What is asked of a client, or of a pool of them.
+ * @param {{ query: Client['query'] }} client
+ * @returns {Omit<Connection, 'close'>}
+ */
+export function statements(client) {
   return {
     get: async (id) => {
       const { rows } = await client.query({ ...GET, values: [id] })
@@ -78,8 +84,13 @@ async function open(url) {
       const columns = [0, 1, 2, 3, 4].map((i) => sorted.map((row) => row[i]))
       return client.query({ ...BULK, values: columns })
     },
-    close: () => client.end(),
   }
+}
+
+/** @param {string} url @returns {Promise<Connection>} */
+async function open(url) {
+  const client = await connected(url)
+  return { ...statements(client), close: () => client.end() }
 }
 
 /** Where a version's programs are, below a root. @param {string} root */
@@ -92,31 +103,58 @@ function folders(root) {
   }
 }
 
-/** @param {string} folder */
-async function startServer(folder) {
-  const { file, env } = programNamed('postgres', 'postgresql-15', folders)
+/** A new folder of data for a server, and what runs it. Throws `Missing`. @param {string} folder */
+export function initPostgres(folder) {
+  const { file, env } = programNamed('postgres', { name: 'postgresql-15' }, folders)
   const user = notRoot(folder)
   const data = join(folder, 'data')
+  const bin = dirname(file)
   try {
     const args = ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C']
-    run({ file: join(dirname(file), 'initdb'), args, env, cwd: folder, ...user })
+    run({ file: join(bin, 'initdb'), args, env, cwd: folder, ...user })
   } catch (cause) {
     throw new Missing(/** @type {Error} */ (cause).message)
   }
+  return { bin, command: { file, env, cwd: folder, ...user }, data }
+}
+
+/**
+ * Runs a server on a folder of data, in which writes are synced before they are acked.
+ * @param {Omit<import('../lib/external.mjs').Command, 'args'>} command
+ * @param {{ data: string, folder: string, settings?: readonly string[] }} options
+ */
+export async function startPostgres(command, { data, folder, settings = [] }) {
   const port = await freePort()
-  const settings = [
+  const all = [
     ...['listen_addresses=127.0.0.1', `port=${port}`, `unix_socket_directories=${folder}`],
-    ...[`max_connections=${MAX_CONNECTIONS}`, 'synchronous_commit=on', 'fsync=on'],
+    ...[`max_connections=${MAX_CONNECTIONS}`, 'synchronous_commit=on', 'fsync=on', ...settings],
   ]
-  const args = ['-D', data, ...settings.flatMap((setting) => ['-c', setting])]
-  const server = await External.start({ file, args, env, cwd: folder, ...user }, port)
-  return { server, url: `postgres://postgres@127.0.0.1:${port}/postgres` }
+  const args = ['-D', data, ...all.flatMap((setting) => ['-c', setting])]
+  const server = await External.start({ ...command, args }, port)
+  const url = `postgres://postgres@127.0.0.1:${port}/postgres`
+  await untilReady(url)
+  return { server, port, url }
+}
+
+/** A server listens before it can be used. @param {string} url */
+async function untilReady(url) {
+  const end = performance.now() + READY_MS
+  for (;;) {
+    try {
+      await (await connected(url)).end()
+      return
+    } catch (cause) {
+      if (performance.now() > end) throw cause
+      await sleep(LOOK_MS)
+    }
+  }
 }
 
 /** @type {Service} */
 export const service = {
   start: async (folder, rows) => {
-    const { server, url } = await startServer(folder)
+    const { command, data } = initPostgres(folder)
+    const { server, url } = await startPostgres(command, { data, folder })
     const client = await connected(url)
     await client.query(TABLE)
     await client.end()

@@ -19,6 +19,7 @@ import { loadRows, loopRound, sentMsOf } from './loops.mjs'
  * @property {(key: string) => Promise<string | null>} get
  * @property {(key: string, value: string) => Promise<unknown>} set
  * @property {(pairs: readonly string[]) => Promise<unknown>} mset
+ * @property {(script: string, keys: number, ...args: string[]) => Promise<unknown>} eval
  * @property {() => Multi} multi
  * @property {(...args: (string | number)[]) => Promise<[string, [string, string[]][]][] | null>} xread
  */
@@ -40,31 +41,35 @@ async function open(url) {
   }
 }
 
-/** @param {string} url @returns {Promise<Redis>} */
-async function connected(url) {
+/** @param {string} url @param {{ enableAutoPipelining?: boolean }} options @returns {Promise<Redis>} */
+export async function connected(url, options = {}) {
   const peer = 'ioredis'
-  const { Redis } =
-    /** @type {{ Redis: new (url: string, options: { lazyConnect: boolean }) => Redis }} */ (
-      await import(peer)
-    )
-  const redis = new Redis(url, { lazyConnect: true })
+  const { Redis } = /** @type {{ Redis: new (url: string, options: object) => Redis }} */ (
+    await import(peer)
+  )
+  const redis = new Redis(url, { ...options, lazyConnect: true })
   await redis.connect()
   return redis
+}
+
+/** An empty server. Throws `Missing`. @param {string} folder */
+export async function startRedis(folder) {
+  const { file, env } = programNamed('redis-server', { name: 'redis-server' }, (root) => [
+    join(root, 'usr/bin'),
+  ])
+  const port = await freePort()
+  const args = [
+    ...['--bind', '127.0.0.1', '--port', String(port), '--dir', folder, '--save', ''],
+    ...['--appendonly', 'yes', '--appendfsync', 'always', '--maxclients', '5000'],
+  ]
+  const server = await External.start({ file, args, env }, port)
+  return { server, url: `redis://127.0.0.1:${port}` }
 }
 
 /** @type {Service} */
 export const service = {
   start: async (folder, rows) => {
-    const { file, env } = programNamed('redis-server', 'redis-server', (root) => [
-      join(root, 'usr/bin'),
-    ])
-    const port = await freePort()
-    const args = [
-      ...['--bind', '127.0.0.1', '--port', String(port), '--dir', folder, '--save', ''],
-      ...['--appendonly', 'yes', '--appendfsync', 'always', '--maxclients', '5000'],
-    ]
-    const server = await External.start({ file, args, env }, port)
-    const url = `redis://127.0.0.1:${port}`
+    const { server, url } = await startRedis(folder)
     const connection = await open(url)
     await loadRows(connection, rows)
     await connection.close()

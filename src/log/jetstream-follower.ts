@@ -17,9 +17,10 @@ import {
   type JetStreamClient,
   type JetStreamManager,
   type JsMsg,
+  type StreamInfo,
   type StreamState,
 } from '@nats-io/jetstream'
-import { delay, type Env } from '../core/env.ts'
+import { delay, type Cancel, type Env } from '../core/env.ts'
 import { HoldfastError } from '../core/errors.ts'
 import type { NatsLink } from '../core/nats-connection.ts'
 import { isStreamMissing, MISSING_MS, NANOS_PER_MS } from '../core/nats-stream.ts'
@@ -39,7 +40,9 @@ interface FollowerParts {
 }
 
 /** Between attempts to make a consumer: doubled from the first to the last, with jitter. */
-const RETRY_MS = [50, 2_000] as const
+const RETRY_MS = [50, 500] as const
+/** While there is no leader a look stays without an answer: another follows, for the next leader. */
+const LOOK_MS = 250
 /** Messages that the servers may send ahead of what was taken; each has up to 1 MiB. */
 const AHEAD = 256
 /** After two of them missed, another consumer is made: the server that had this one may be gone. */
@@ -109,9 +112,9 @@ export class JetStreamFollower {
 
   /** Tells the follower, and ends, when its next entry will never come. */
   async #look(): Promise<void> {
-    const { link, manager, stream, created } = this.#parts
+    const { stream, created } = this.#parts
     try {
-      const info = await link.call(() => manager.streams.info(stream))
+      const info = await this.#info()
       if (this.#stopped) return
       if (info.created !== created) {
         this.fail(reset(`the stream ${stream} was deleted, and another of its name made`))
@@ -123,6 +126,20 @@ export class JetStreamFollower {
       this.#doubts(`the stream ${stream} is gone`, MISSING_MS)
       throw cause
     }
+  }
+
+  /** The first answer of any. */
+  #info(): Promise<StreamInfo> {
+    const { env, link, manager, stream } = this.#parts
+    let cancel: Cancel = () => undefined
+    const answer = new Promise<StreamInfo>((resolve, reject) => {
+      const ask = (): void => {
+        cancel = env.timers.after(LOOK_MS, ask)
+        link.call(() => manager.streams.info(stream)).then(resolve, reject)
+      }
+      ask()
+    })
+    return answer.finally(() => cancel())
   }
 
   #compare({ first_seq: first, last_seq: last }: StreamState): void {
@@ -161,14 +178,19 @@ export class JetStreamFollower {
       this.#messages = messages
       if (this.#stopped) messages.stop()
       void stopWhenSilent(messages)
-      for await (const message of messages) {
-        if (this.#stopped || !this.#take(message)) break
-      }
+      // The client would wait for the consumer's server to come back: a broken connection ends it.
+      await link.call(() => this.#read(messages))
     } finally {
       this.#messages?.stop()
       this.#messages = undefined
       // Else it is forgotten in a while.
       if (link.connected) manager.consumers.delete(stream, made.name).catch(() => undefined)
+    }
+  }
+
+  async #read(messages: ConsumerMessages): Promise<void> {
+    for await (const message of messages) {
+      if (this.#stopped || messages !== this.#messages || !this.#take(message)) break
     }
   }
 

@@ -18,6 +18,7 @@ import type { Log, LogFollower, Position, Unfollow } from './log.ts'
 
 const missing = natsServerMissing('the log over NATS was not tested')
 const MAX_BYTES = 16 * 1024 * 1024
+const PATIENCE = { timeout: 30_000, interval: 5 }
 
 let servers: NatsServers
 let connection: NatsConnection
@@ -215,7 +216,7 @@ function killed(): void {
       const before = ports.map(({ appender }) => appender.acks.length)
       const haveGoneOn = (): boolean =>
         ports.every(({ appender }, i) => appender.acks.length >= (before[i] ?? 0) + 20)
-      await vi.waitUntil(haveGoneOn, { timeout: 30_000, interval: 5 })
+      await vi.waitUntil(haveGoneOn, PATIENCE)
     }
     await goOn()
     await servers.kill(leader)
@@ -225,10 +226,7 @@ function killed(): void {
     for (const { appender } of ports) appender.stop()
     await Promise.all(ports.map(({ appender }) => appender.done))
     const acks = ports.flatMap(({ appender }) => appender.acks).sort(([a], [b]) => a - b)
-    await vi.waitUntil(() => ports.every(({ entries }) => entries.length >= acks.length), {
-      timeout: 30_000,
-      interval: 5,
-    })
+    await vi.waitUntil(() => ports.every(({ entries }) => entries.length >= acks.length), PATIENCE)
     for (const { entries, failures } of ports) {
       expect(entries).toEqual(acks)
       expect(failures).toEqual([])
@@ -239,12 +237,47 @@ function killed(): void {
     expect(codes.size).toBeGreaterThan(0)
     await Promise.all(ports.map(({ log }) => log.close()))
   })
+
+  it('is read on by who was connected to a server that stays away', async () => {
+    const { port, at } = await openBesideConsumer()
+    const other = await openLogAt([servers.urls[(at + 1) % 3] as string], 'other', 'away')
+    await vi.waitUntil(() => other.appender.acks.length > 5, PATIENCE)
+    await servers.kill(at)
+    const before = other.appender.acks.length
+    await vi.waitUntil(() => other.appender.acks.length > before + 5, PATIENCE)
+    const [last] = other.appender.acks.at(-1) as [Position, string]
+    await vi.waitUntil(() => (port.entries.at(-1)?.[0] ?? 0) >= last, PATIENCE)
+    expect(port.entries.map(([position]) => position)).toEqual(port.entries.map((_, i) => i + 1))
+    expect(port.failures).toEqual([])
+    await servers.restart(at)
+    for (const { appender, log } of [port, other]) {
+      appender.stop()
+      await appender.done
+      await log.close()
+    }
+  })
 }
 
-async function openLogAt(urls: readonly string[], who: string) {
+/** Opens the log at the server that has its consumer, which the servers choose by chance. */
+async function openBesideConsumer() {
+  const known = new Set<string>()
+  for (let at = 0; ; at = (at + 1) % servers.urls.length) {
+    const port = await openLogAt([servers.urls[at] as string], `port ${known.size}`, 'away')
+    await vi.waitUntil(() => port.entries.length > 0, PATIENCE)
+    const consumers = await manager.consumers.list(streamName('away')).next()
+    const own = consumers.find(({ name }) => !known.has(name))
+    if (own?.cluster?.leader === servers.names[at]) return { port, at }
+    for (const { name } of consumers) known.add(name)
+    port.appender.stop()
+    await port.appender.done
+    await port.log.close()
+  }
+}
+
+async function openLogAt(urls: readonly string[], who: string, name = 'killed') {
   const log = await openJetStreamLog(systemEnv, {
     servers: urls,
-    name: 'killed',
+    name,
     maxBytes: MAX_BYTES,
   })
   const entries: [Position, string][] = []
