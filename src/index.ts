@@ -58,6 +58,9 @@ export type {
   WriteOptions,
   Written,
 } from './table/handles.ts'
+export type { LogServer, LogStatus } from './log/log-status.ts'
+export type { Survival } from './cluster/survival.ts'
+export type { DatabaseStatus, NodeState, NodeStatus, StatusProblem } from './table/status.ts'
 export type { BackgroundProblem } from './table/problems.ts'
 export type { SchemaProgress } from './table/schema-work.ts'
 export type { CheckOptions, CheckReport, Problem } from './shard/check.ts'

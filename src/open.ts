@@ -8,7 +8,7 @@ import { HoldfastError, isHoldfastError } from './core/errors.ts'
 import { systemEnv, systemProcess } from './core/system-env.ts'
 import type { NatsOptions } from './core/nats-connection.ts'
 import { openLocalLog } from './log/local-log.ts'
-import type { Log } from './log/log.ts'
+import type { JetStreamLog } from './log/jetstream-log.ts'
 import { FolderSocket } from './server/folder-socket.ts'
 import { operations, type Operations } from './server/operations.ts'
 import { statePosition } from './shard/apply-loop.ts'
@@ -42,6 +42,8 @@ export type { NatsOptions } from './core/nats-connection.ts'
 export interface ClusterOptions extends NatsOptions {
   /** Names the database among others on the same NATS. Default `holdfast`. */
   readonly name?: string | undefined
+  /** What people call this node. Default: the first 8 digits of its id. */
+  readonly node?: string | undefined
   /** Servers that keep the log, when it is made. Default 3, or 1 on a lone server. */
   readonly replicas?: number | undefined
   /** Bytes that the log may take, when it is made. Default 10 GiB. */
@@ -253,6 +255,8 @@ async function start<T extends TableDefinitions>(
     openLog: joined === undefined ? openLocalLog : () => joined.log,
     bus: joined?.bus,
     durability: joined?.durability,
+    name: joined?.node,
+    logStatus: joined && (() => joined.log.status()),
     dir: claim?.dir,
     openFolder: openBackups,
     leave: () => socket?.leave(),
@@ -281,9 +285,11 @@ function clusterOf(cluster: string | readonly string[] | ClusterOptions): Cluste
 
 /** What a node of a cluster has beside its store. */
 interface Joined {
-  readonly log: Log
+  readonly log: JetStreamLog
   readonly bus: Bus
   readonly durability: () => Durability
+  /** What people call the node. */
+  readonly node: string | undefined
 }
 
 /** The cluster that goes with `store`, undefined for none. Closes the store when that fails. */
@@ -304,7 +310,7 @@ async function clusterWith(
 /** Opens the cluster's log for a node that has `store`, and the way to its other nodes. */
 async function joinCluster(
   store: Store,
-  { name = 'holdfast', monitors, system, ...options }: ClusterOptions,
+  { name = 'holdfast', node, monitors, system, ...options }: ClusterOptions,
 ): Promise<Joined> {
   assertShared(store)
   const mustExist = statePosition(store) > 0
@@ -316,7 +322,7 @@ async function joinCluster(
     const durability = await log.watchDurability({ monitors, system })
     const { openNatsBus } = await import('./bus/nats-bus.ts')
     const bus = await openNatsBus(systemEnv, { ...options, name })
-    return { log, bus, durability }
+    return { log, bus, durability, node }
   } catch (cause) {
     await log.close()
     throw cause

@@ -12,6 +12,7 @@ export interface ClusterFlags {
   /** NATS servers, with commas between them. */
   readonly cluster?: string | undefined
   readonly database?: string | undefined
+  readonly node?: string | undefined
   readonly monitor?: readonly string[] | undefined
   readonly natsUser?: string | undefined
   readonly natsPasswordFile?: string | undefined
@@ -33,10 +34,10 @@ export function clusterOptionsOf(
   flags: ClusterFlags,
   env: Environment,
 ): ClusterOptions | undefined {
-  const { cluster, database, monitor, natsInbox } = flags
+  const { cluster, database, node, monitor, natsInbox } = flags
   if (cluster === undefined) {
     const [alone] = Object.entries(flags).find(
-      ([name, value]) => /^(database|monitor|nats)/.test(name) && value !== undefined,
+      ([name, value]) => /^(database|node|monitor|nats)/.test(name) && value !== undefined,
     ) ?? [undefined]
     if (alone === undefined) return undefined
     const option = alone.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
@@ -45,6 +46,7 @@ export function clusterOptionsOf(
   return {
     servers: cluster,
     name: database,
+    node,
     monitors: monitor,
     inboxPrefix: natsInbox,
     ...(ofFlags(flags, env) ?? ofEnvironment(env)),

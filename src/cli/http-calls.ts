@@ -33,9 +33,12 @@ export function httpCalls({ ask }: Door): HttpCalls {
 type As = <T>(request: HttpRequest) => Promise<T>
 type None = (request: HttpRequest) => Promise<null>
 
-function reads(as: As): Pick<HttpCalls, 'stats' | 'get' | 'count' | 'page' | 'aggregate'> {
+function reads(
+  as: As,
+): Pick<HttpCalls, 'stats' | 'status' | 'get' | 'count' | 'page' | 'aggregate'> {
   return {
     stats: () => as({ method: 'GET', path: '/v1/status' }),
+    status: () => as({ method: 'GET', path: '/v1/cluster' }),
     get: async ({ table, keys }) => {
       const path = `${tablePath(table)}/get-many`
       const { rows } = await as<{ rows: readonly (CallTypes['get']['result']['row'] | null)[] }>({

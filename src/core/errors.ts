@@ -99,6 +99,11 @@ export const ERRORS = {
     'unknown',
     'Stop writing, and find out who deleted or replaced the stream; the nodes have what they applied.',
   ),
+  HistoryDiverged: entry(
+    'corrupt',
+    'unknown',
+    'Keep the folder, and start this node with an empty one; where all nodes halted, find out first which history is right.',
+  ),
   EngineUnsupported: entry(
     'unavailable',
     'no',

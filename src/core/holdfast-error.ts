@@ -69,6 +69,7 @@ export type ErrorCode =
   | 'LogTrimmed'
   | 'LogMismatch'
   | 'LogReset'
+  | 'HistoryDiverged'
   | 'EngineUnsupported'
   | 'EngineUnauthenticated'
   | 'EngineForbidden'

@@ -31,6 +31,7 @@ import {
 } from './jetstream-durability.ts'
 import { DurabilityWatch } from './jetstream-durability-watch.ts'
 import { JetStreamFollower } from './jetstream-follower.ts'
+import { logStatus } from './jetstream-status.ts'
 import {
   logStream,
   noRoom,
@@ -38,6 +39,7 @@ import {
   streamSubject,
   type StreamOptions,
 } from './jetstream-stream.ts'
+import type { LogStatus } from './log-status.ts'
 import type { Appended, Log, LogFollower, Position, Unfollow } from './log.ts'
 
 /** Milliseconds until an append without an ack is `OutcomeUnknown`; the carrier sends it again. */
@@ -61,6 +63,8 @@ export interface JetStreamLog extends Log {
   readDurability(options: DurabilityOptions): Promise<DurabilityReading>
   /** The same, read again from time to time until the log is closed: gives what it is now. */
   watchDurability(options: DurabilityOptions): Promise<() => DurabilityReading['durability']>
+  /** How the servers keep it now, or said last. */
+  status(): Promise<LogStatus>
 }
 
 /**
@@ -131,6 +135,7 @@ class StreamLog implements JetStreamLog {
   readonly #manager: JetStreamManager
   readonly #name: string
   readonly #created: string
+  #info: StreamInfo
   readonly #subject: string
   readonly #followers = new Set<JetStreamFollower>()
   readonly #answers: Answers = new Map()
@@ -146,6 +151,7 @@ class StreamLog implements JetStreamLog {
     this.#manager = manager
     this.#name = streamName(name)
     this.#created = info.created
+    this.#info = info
     this.#subject = streamSubject(name)
     this.#last = info.state.last_seq
     link.onForbidden((violation) => this.#forbidden(violation))
@@ -212,6 +218,16 @@ class StreamLog implements JetStreamLog {
     this.#watch = watch
     this.#link.onReconnect(() => void watch.refresh())
     return () => watch.worth
+  }
+
+  async status(): Promise<LogStatus> {
+    const lone = this.#link.connection.info?.server_name ?? ''
+    try {
+      this.#info = await this.#link.call(() => this.#manager.streams.info(this.#name))
+      return logStatus(this.#info, lone)
+    } catch (cause) {
+      return logStatus(this.#info, lone, cause instanceof Error ? cause.message : String(cause))
+    }
   }
 
   async close(): Promise<void> {

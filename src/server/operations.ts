@@ -6,6 +6,7 @@ import { turn, type Env } from '../core/env.ts'
 import type { Key } from '../core/key-codec.ts'
 import { looseDefinition } from '../table/database.ts'
 import type { DatabaseStats, Query } from '../table/handles.ts'
+import type { DatabaseStatus } from '../table/status.ts'
 import {
   assertLoose,
   roughBytes,
@@ -44,6 +45,7 @@ export interface TableSpec {
 
 export interface CallTypes extends WriteCallTypes, TokenCallTypes {
   stats: { params: Record<never, never>; result: DatabaseStats }
+  status: { params: Record<never, never>; result: DatabaseStatus }
   /** The first of `keys` that there is a row for, and which it was. */
   get: {
     params: { table: string; keys: readonly Key[] }
@@ -103,6 +105,7 @@ export function operations(db: AnyDatabase, env: Env): Operations {
   return {
     calls: {
       stats: async () => db.stats(),
+      status: () => db.status(),
       get: async ({ table, keys }) => {
         const rows = await db.table(table).getMany(keys)
         const at = rows.findIndex((row) => row !== undefined)

@@ -14,7 +14,9 @@ import { LIMITS } from '../core/limits.ts'
 import { onAbort } from '../core/on-abort.ts'
 import { encodeControl } from '../log/entry-codec.ts'
 import type { Position } from '../log/log.ts'
+import type { AckGate } from './ack-gate.ts'
 import type { ApplyLoop } from './apply-loop.ts'
+import type { Waiting } from './callers.ts'
 import type { Carrier } from './carrier.ts'
 import type { Parcel } from './parcel.ts'
 
@@ -40,21 +42,25 @@ interface Sent {
 /** Barrier entries on their way: who comes meanwhile shares the next one. */
 const SENT_MAX = 2
 const NOBODY: readonly Reader[] = []
+/** Readers have deadlines of their own. */
+const NO_CALLERS: readonly Waiting[] = []
 
 export class Barriers {
   readonly #env: Env
   readonly #loop: ApplyLoop
   readonly #carrier: Carrier
+  readonly #gate: AckGate
   /** Those whose entry is still to be handed over. */
   #waiting: Reader[] = []
   /** All who are not settled. */
   readonly #readers = new Set<Reader>()
   readonly #sent = new Map<string, Sent>()
 
-  constructor(env: Env, loop: ApplyLoop, carrier: Carrier) {
+  constructor(env: Env, loop: ApplyLoop, carrier: Carrier, gate: AckGate) {
     this.#env = env
     this.#loop = loop
     this.#carrier = carrier
+    this.#gate = gate
   }
 
   /** Whether a barrier is to be handed over now, unless a write is. */
@@ -103,7 +109,10 @@ export class Barriers {
 
   /** The entry of these readers was read at `position`. */
   settle(readers: readonly Reader[], position: Position): void {
-    for (const reader of readers) if (this.#readers.delete(reader)) reader.settle(position)
+    if (readers.length === 0) return
+    this.#gate.pass(NO_CALLERS, () => {
+      for (const reader of readers) if (this.#readers.delete(reader)) reader.settle(position)
+    })
   }
 
   /** The entry of these readers will not come any more: they wait for another one. */

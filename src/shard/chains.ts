@@ -8,7 +8,7 @@ import type { Position } from '../log/log.ts'
 /** Positions remembered: proposers carry one that is a few entries old. */
 const KEPT = 4096
 
-interface Link {
+export interface Link {
   readonly position: Position
   readonly entryChain: Bytes
   readonly decisionChain: Bytes
@@ -22,10 +22,16 @@ export class RecentChains {
     this.#links[position % KEPT] = { position, entryChain, decisionChain }
   }
 
+  /** What was there at a position; undefined when it is no longer, or not yet, remembered. */
+  at(position: Position): Link | undefined {
+    const link = this.#links[position % KEPT]
+    return link?.position === position ? link : undefined
+  }
+
   /** Whether another history is known at that position; what is no longer kept disagrees with none. */
   disagrees(other: Link): boolean {
-    const own = this.#links[other.position % KEPT]
-    if (own?.position !== other.position) return false
+    const own = this.at(other.position)
+    if (own === undefined) return false
     return (
       !equalBytes(own.entryChain, other.entryChain) ||
       !equalBytes(own.decisionChain, other.decisionChain)

@@ -20,6 +20,7 @@ import type { Durability } from './durability.ts'
 import { Janitor, type Retention } from './janitor.ts'
 import { encodeRowKey, rowKey, ROW_KEY_AT } from './layout.ts'
 import { NODE_ID_BYTES, putNodeId, readNodeId } from './node-id.ts'
+import { Peers, type Moving } from './peers.ts'
 import { Proposer, type CallOptions } from './proposer.ts'
 
 export interface NodeOptions {
@@ -28,6 +29,8 @@ export interface NodeOptions {
   readonly openLog: (store: Store, floor: Position) => Log
   /** The way to the other nodes of a cluster; closed with the node. Default: there are none. */
   readonly bus?: Bus | undefined
+  /** What people call this node among others. Default: the beginning of its id. */
+  readonly name?: string | undefined
   /** What an ack means now, where others keep the log. Default: what the store does. */
   readonly durability?: (() => Durability) | undefined
   /** Shards of a new database; ignored for one that is there. Default 16. */
@@ -50,6 +53,8 @@ export interface RowRef {
 
 export const SHARDS_DEFAULT = 16
 const INCARNATION_BYTES = 8
+/** Of the id, as a name. */
+const NAME_CHARS = 8
 
 export class Node {
   readonly env: Env
@@ -59,11 +64,17 @@ export class Node {
   readonly loop: ApplyLoop
   readonly proposer: Proposer
   readonly janitor: Janitor
+  /** Undefined where there are no other nodes. */
+  readonly peers: Peers | undefined
   readonly #durability: () => Durability
   /** Names this node for ever, in hex; kept in its store. */
   readonly id: string
   /** Names this incarnation of it. */
   readonly incarnation: string
+  /** When it was made, by the wall clock. */
+  readonly startedMs: number
+  /** Where it serves HTTP; undefined: nowhere. */
+  url: string | undefined
   /** To be stored before anybody hears of it. */
   readonly #mintedId: Bytes | undefined
   /** When the latest barrier that was reached began. */
@@ -74,6 +85,7 @@ export class Node {
     const { env, store } = options
     this.env = env
     this.store = store
+    this.startedMs = env.clock.wallMs()
     const known = readNodeId(store)
     const id = known ?? env.random.bytes(NODE_ID_BYTES)
     this.#mintedId = known === undefined ? id : undefined
@@ -83,15 +95,26 @@ export class Node {
     this.loop = new ApplyLoop(env, store)
     const own: Durability = store.durability === 'memory' ? 'memory' : 'fsynced'
     this.#durability = options.durability ?? (() => own)
-    this.bus = options.bus
     this.log = options.openLog(store, this.loop.state.position)
     this.proposer = new Proposer(env, this.log, this.loop, { id, incarnation })
+    this.bus = options.bus
+    this.peers = this.bus && this.#peersOver(this.bus, options.name)
     this.janitor = new Janitor(this, options.retention ?? {})
   }
 
   /** What an ack means now: as it was last read. */
   get durability(): Durability {
     return this.#durability()
+  }
+
+  #peersOver(bus: Bus, name = this.id.slice(0, NAME_CHARS)): Peers {
+    const { env, log, loop, proposer, id, incarnation } = this
+    const told = { id, incarnation, name, startedMs: this.startedMs }
+    const now = (): Moving => {
+      const { url, durability } = this
+      return { stalenessMs: this.stalenessMs(), url, durability }
+    }
+    return new Peers({ env, bus, log, loop, proposer, told, now })
   }
 
   /** Founds the log if it is new, and opens this incarnation's session. */
@@ -102,6 +125,7 @@ export class Node {
       await this.loop.maintain(batch)
       await this.store.flush()
     }
+    this.peers?.start()
     this.loop.follow(this.log)
     // Others may have founded it: a shared log is read before a genesis is offered.
     if (this.loop.state.shards === 0) await this.loop.reached(this.log.last())
@@ -217,6 +241,7 @@ export class Node {
     this.#closed = true
     this.janitor.stop()
     await this.proposer.close()
+    this.peers?.stop()
     await this.loop.close()
     await this.log.close()
     await this.bus?.close()

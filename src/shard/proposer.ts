@@ -20,6 +20,7 @@ import { LIMITS } from '../core/limits.ts'
 import { encodeBatch, encodeControl } from '../log/entry-codec.ts'
 import { opBytes, readBytes, type Transaction } from '../log/entry.ts'
 import type { Log, Position } from '../log/log.ts'
+import { AckGate } from './ack-gate.ts'
 import type { Applied, ApplyListener, ApplyLoop } from './apply-loop.ts'
 import { Barriers, type Reader } from './barriers.ts'
 import {
@@ -71,6 +72,8 @@ export class Proposer implements ApplyListener {
   readonly #carrier: Carrier
   readonly #tenure: Tenure
   readonly #barriers: Barriers
+  /** Acks wait behind it while histories are in doubt (S7). */
+  readonly #gate = new AckGate()
   readonly #staging = new Staging()
   #number = 0
   #settledBelow = 1
@@ -102,7 +105,7 @@ export class Proposer implements ApplyListener {
     this.#nowMs = env.clock.monotonicMs()
     this.#carrier = new Carrier(env, log, loop, (cause) => this.#logClosed(cause))
     this.#tenure = new Tenure(env, loop, this.#carrier, node)
-    this.#barriers = new Barriers(env, loop, this.#carrier)
+    this.#barriers = new Barriers(env, loop, this.#carrier, this.#gate)
     loop.listen(this)
   }
 
@@ -243,7 +246,7 @@ export class Proposer implements ApplyListener {
     this.#sealed.shift()
     this.#settledBelow = sealed.number + 1
     this.#crowd.seen(sealed.waiting.length, this.#staging.callers.length)
-    settleAll(sealed.waiting, position, decision, results)
+    this.#gate.pass(sealed.waiting, () => settleAll(sealed.waiting, position, decision, results))
     this.#carrier.arrived(sealed.parcel)
     this.#schedule()
     this.#checkQuiet()
@@ -319,8 +322,25 @@ export class Proposer implements ApplyListener {
     if (this.#stopped === undefined) {
       if (this.#staging.callers.some(waits)) return
       if (this.#sealed.some(({ waiting }) => waiting.some(waits))) return
+      if (this.#gate.callers().some(waits)) return
     }
     this.#quiet()
+  }
+
+  /** While it is in doubt whether this node's history is the others': nothing is acked (S7). */
+  withhold(isInDoubt: boolean): void {
+    if (isInDoubt) {
+      this.#gate.close()
+      return
+    }
+    this.#gate.open()
+    this.#schedule()
+    this.#checkQuiet()
+  }
+
+  /** For how long the log has owed an answer; 0 when it owes none. */
+  get silentMs(): number {
+    return this.#carrier.silentMs(this.#env.clock.monotonicMs())
   }
 
   /** Why nothing new is taken while the log does not answer. */
@@ -418,6 +438,8 @@ export class Proposer implements ApplyListener {
   /** Seals what is staged: full entries, and the rest when `partial` and nothing else is on its way. */
   #flush(partial: boolean): void {
     while (!this.#staging.isEmpty && this.#stopped === undefined && this.#tenure.usable) {
+      // A batch of another history would stop whoever reads it.
+      if (this.#gate.isClosed) return
       if (this.#sealed.length >= INFLIGHT_MAX) return
       const alone = this.#sealed.length <= this.#sealedThisTurn
       if (!this.#staging.isFull && !(partial && alone)) return
@@ -462,7 +484,7 @@ export class Proposer implements ApplyListener {
       now,
       () => new HoldfastError('DeadlineExceeded', 'the deadline passed before the call was sent'),
     )
-    for (const { waiting } of this.#sealed) {
+    for (const waiting of [...this.#sealed.map((sealed) => sealed.waiting), this.#gate.callers()]) {
       failLate(
         waiting,
         now,
@@ -491,6 +513,7 @@ export class Proposer implements ApplyListener {
         })
       : sent
     this.#told = told
+    failAll(this.#gate.end(), told)
     for (const { waiting } of this.#sealed.splice(0)) failAll(waiting, told)
     failAll(this.#staging.clear(), unsent)
     this.#quiet?.()

@@ -235,6 +235,7 @@ export class World<Api = unknown> {
     const { db, node } = await startDatabase(options, {
       ...{ env, store, openLog, bus, dir, release },
       durability: shared === undefined ? undefined : () => this.#durability(),
+      name: machine.name,
     })
     this.#watch(incarnation, node)
     if (shared !== undefined) this.agreement.watch(machine.name, node)

@@ -4,6 +4,7 @@ import { HoldfastError } from '../core/errors.ts'
 import type { Key } from '../core/key-codec.ts'
 import type { Value } from '../core/value-codec.ts'
 import { edgeEntry } from '../log/entry-store.ts'
+import type { LogStatus } from '../log/log-status.ts'
 import type { Position } from '../log/log.ts'
 import {
   backupStore,
@@ -45,6 +46,7 @@ import { TableCore } from './strong/table-core.ts'
 import type { StrongTransaction } from './strong/transaction.ts'
 import { TransactionRows } from './strong/transaction-query.ts'
 import { Transactor } from './strong/transactor.ts'
+import { nodesOf, statusOf, type DatabaseStatus, type NodeStatus } from './status.ts'
 import { formatToken } from './token.ts'
 
 type HandleOf<D> =
@@ -62,6 +64,7 @@ const RESERVED = [
   'transact',
   'ready',
   'stats',
+  'status',
   'check',
   'close',
   'drop',
@@ -120,6 +123,11 @@ export interface DatabaseCalls<T extends TableDefinitions> {
   /** Drops an index of a table. */
   dropIndex(table: string, index: string): Promise<void>
   stats(): DatabaseStats
+  /**
+   * How it is now: its nodes, as this one hears of them, the log's servers, what it survives, what is
+   * wrong and what to do. Asks the servers of the log, for at most 2 s.
+   */
+  status(): Promise<DatabaseStatus>
   /** Whether what is stored is what was written, down to the last key. */
   check(options?: CheckOptions): Promise<CheckReport>
   /**
@@ -148,6 +156,8 @@ export interface DatabaseParts {
   readonly onProblem?: ((problem: BackgroundProblem) => void) | undefined
   /** Opens a folder for backups; undefined where there are no folders. */
   readonly openFolder?: ((dir: string) => Promise<BackupFolder>) | undefined
+  /** Asks the servers of a shared log about it. */
+  readonly logStatus?: (() => Promise<LogStatus>) | undefined
   /** Called before the node closes: resolves when those served elsewhere have had their answers. */
   readonly leave?: (() => Promise<void> | undefined) | undefined
   /** Called once the node is closed. */
@@ -407,6 +417,25 @@ class DatabaseHandle {
     }
   }
 
+  async status(): Promise<DatabaseStatus> {
+    this.#node.assertOpen()
+    const log = await this.#parts.logStatus?.()
+    // Tables of the database's own are shown to nobody.
+    const shown = this.stats().problems.filter(({ table }) => table?.startsWith('_') !== true)
+    const background = shown.map(({ work, table, reason }) => `${work} of ${table}: ${reason}`)
+    return statusOf(this.#node, log, background)
+  }
+
+  /** The nodes at once, for those that count them. */
+  static nodes(db: object): NodeStatus[] {
+    return #node in db ? nodesOf(db.#node) : []
+  }
+
+  /** Tells other nodes where `db` is served. */
+  static serve(db: object, url: string | undefined): void {
+    if (#node in db) db.#node.url = url
+  }
+
   async check(options: CheckOptions = {}): Promise<CheckReport> {
     this.#node.assertOpen()
     const snapshot = this.#node.store.snapshot()
@@ -483,6 +512,12 @@ class DatabaseHandle {
     return handle
   }
 }
+
+/** What is known of the nodes of an open database, without asking anybody. */
+export const nodesKnown = (db: object): NodeStatus[] => DatabaseHandle.nodes(db)
+
+/** Has other nodes know where `db` is reached by HTTP; undefined: nowhere any more. */
+export const serveAt = (db: object, url: string | undefined): void => DatabaseHandle.serve(db, url)
 
 function transactionTable(transaction: StrongTransaction, core: TableCore): object {
   const call = <T>(run: () => T): Promise<T> => transaction.call(run)

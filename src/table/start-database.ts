@@ -6,7 +6,7 @@ import type { BackupFolder } from '../shard/backup/destinations.ts'
 import type { Retention } from '../shard/janitor.ts'
 import { Node, SHARDS_DEFAULT, type NodeOptions } from '../shard/node.ts'
 import type { Store } from '../store/store.ts'
-import { openDatabase, type Database } from './database.ts'
+import { openDatabase, type Database, type DatabaseParts } from './database.ts'
 import type { BackgroundProblem } from './problems.ts'
 import type { TableDefinitions } from './schema.ts'
 import type { SchemaProgress } from './schema-work.ts'
@@ -33,6 +33,9 @@ export interface Adapters {
   readonly openLog: NodeOptions['openLog']
   readonly bus?: NodeOptions['bus']
   readonly durability?: NodeOptions['durability']
+  /** What people call the node. */
+  readonly name?: NodeOptions['name']
+  readonly logStatus?: DatabaseParts['logStatus']
   readonly dir: string | undefined
   /** Opens a folder for backups; undefined where there are no folders. */
   readonly openFolder?: ((dir: string) => Promise<BackupFolder>) | undefined
@@ -59,11 +62,12 @@ export async function startDatabase<T extends TableDefinitions>(
   options: DatabaseOptions<T>,
   adapters: Adapters,
 ): Promise<Started<T>> {
-  const { env, store, openLog, bus, durability, dir, openFolder, leave, release } = adapters
+  const { env, store, openLog, bus, durability, dir, openFolder, logStatus, leave, release } =
+    adapters
   const { shards, retention, onProgress, onProblem } = options
   let node: Node | undefined
   try {
-    node = new Node({ env, store, openLog, bus, durability, retention })
+    node = new Node({ env, store, openLog, bus, durability, retention, name: adapters.name })
     await node.start(shards ?? SHARDS_DEFAULT)
     if (shards !== undefined && shards !== node.shards) {
       throw new HoldfastError(
@@ -72,7 +76,7 @@ export async function startDatabase<T extends TableDefinitions>(
       )
     }
     const db = await openDatabase<T>(
-      { node, dir, onProgress, onProblem, openFolder, leave, release },
+      { node, dir, onProgress, onProblem, openFolder, logStatus, leave, release },
       (options.tables ?? {}) as T,
     )
     return { db, node }

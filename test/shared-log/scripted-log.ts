@@ -15,6 +15,8 @@ import { Node } from '../../src/shard/node.ts'
 import { encodeBody } from '../../src/shard/row-codec.ts'
 import { Kernel, type Owner } from '../../src/sim/kernel.ts'
 import { machineClock, simEnv } from '../../src/sim/sim-env.ts'
+import { SimBuses } from '../../src/sim/sim-bus.ts'
+import { SimNetwork } from '../../src/sim/sim-network.ts'
 import { openMemoryStore } from '../../src/store/memory-store.ts'
 import type { Store } from '../../src/store/store.ts'
 
@@ -45,6 +47,8 @@ class ScriptedLog {
   readonly #cursors = new Set<Cursor>()
   /** Clients that are delivered nothing for now: their readers lag. */
   readonly #lagging = new Set<string>()
+  /** What a client is given of an entry: a log that lies has more than one answer. */
+  shows: (client: string, position: Position, frame: Bytes) => Bytes = (_, __, frame) => frame
   /** What becomes of an append. */
   script: (arrival: Arrival) => void = (arrival) => this.take(arrival)
 
@@ -125,7 +129,8 @@ class ScriptedLog {
       const goes = (): boolean => this.#cursors.has(cursor) && !this.#lagging.has(cursor.client)
       while (goes() && cursor.next <= this.frames.length) {
         const position = cursor.next++
-        cursor.follower.entry(position, copyBytes(this.frames[position - 1] as Bytes))
+        const frame = this.shows(cursor.client, position, this.frames[position - 1] as Bytes)
+        cursor.follower.entry(position, copyBytes(frame))
       }
     })
   }
@@ -136,21 +141,27 @@ export class Stage {
   readonly kernel: Kernel
   readonly log = new ScriptedLog()
   readonly env: Env
+  readonly network: SimNetwork
+  readonly #buses: SimBuses
   readonly #owners = new Map<Node, Owner>()
   #incarnations = 0
 
   constructor(seed = 1) {
     const kernel = (this.kernel = new Kernel(seed))
     this.env = simEnv(kernel, kernel.owner('test'), machineClock(), kernel.random('test'))
+    this.network = new SimNetwork(kernel)
+    this.#buses = new SimBuses(this.network)
   }
 
   /** Starts a node, on the store of an earlier incarnation or a new one. */
   async started(name: string, store: Store = openMemoryStore(this.env)): Promise<Node> {
     const owner = this.kernel.owner(`${name}#${++this.#incarnations}`)
     const env = simEnv(this.kernel, owner, machineClock(), this.kernel.random(owner.name))
+    this.network.attach(name, owner)
+    const bus = await this.#buses.connect(owner, env)
     const node = this.kernel.as(
       owner,
-      () => new Node({ env, store, openLog: () => this.log.port(name, env) }),
+      () => new Node({ env, store, openLog: () => this.log.port(name, env), bus, name }),
     )
     this.#owners.set(node, owner)
     await this.kernel.as(owner, () => node.start(4))

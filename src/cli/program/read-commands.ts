@@ -2,6 +2,7 @@
 import { Option } from 'commander'
 import type { QueryOptions } from '../commands/query.ts'
 import type { ScanOptions } from '../commands/scan.ts'
+import type { StatusOptions } from '../commands/status.ts'
 import type { WatchOptions } from '../commands/watch.ts'
 import { list, whole, type Parts } from './parts.ts'
 
@@ -76,6 +77,13 @@ function stateCommands({ program, run }: Parts): void {
       run(async (shell) =>
         (await import('../commands/watch.ts')).watchCommand(shell, table, options),
       ),
+    )
+  program
+    .command('status')
+    .description('nodes, log, what is survived now, what is wrong and what to do')
+    .option('--watch', 'goes on, once a second, until Ctrl-C')
+    .action((options: StatusOptions) =>
+      run(async (shell) => (await import('../commands/status.ts')).statusCommand(shell, options)),
     )
   program
     .command('stats')

@@ -12,6 +12,7 @@ export function serverCommands(parts: Parts): void {
     .option('--no-sample', 'no sample data')
     .option('--cluster <urls>', 'as a node of a cluster, whose log is on these NATS servers')
     .option('--database <name>', 'of the cluster (default holdfast)')
+    .option('--node <name>', 'what people call this node (default: the beginning of its id)')
     .option('--monitor <url...>', 'monitoring endpoints of those servers: whether acks are synced')
   natsOptions(start)
     .option('--port <n>', 'of the HTTP API (default 4653; 0 takes a free one)', whole)

@@ -1,7 +1,9 @@
 /** `/metrics`: what the server counts, what the database says of itself, and the process. */
 import { isHoldfastError } from '../../core/errors.ts'
 import { METRICS_TYPE, type Metrics } from '../../observe/metrics.ts'
+import { nodesKnown } from '../../table/database.ts'
 import type { DatabaseStats } from '../../table/handles.ts'
+import type { NodeState } from '../../table/status.ts'
 import type { AnyDatabase } from '../any-rows.ts'
 import type { HttpApp, HttpParts } from './parts.ts'
 import { scoped } from './route.ts'
@@ -22,6 +24,7 @@ const HIDDEN = '_'
 export function metricsRoutes(app: HttpApp, parts: HttpParts, process?: ProcessReader): void {
   const { all } = parts.metrics
   databaseMetrics(all, parts.db)
+  nodeMetrics(all, parts.db)
   if (process !== undefined) processMetrics(all, process)
   app.get(
     '/metrics',
@@ -62,6 +65,33 @@ function databaseMetrics(all: Metrics, db: AnyDatabase): void {
     halted.set(stats.halted === undefined ? 0 : 1)
   })
 }
+
+/** Of all nodes, as this one sees them. */
+function nodeMetrics(all: Metrics, db: AnyDatabase): void {
+  const nodes = all.gauge('holdfast_nodes', 'Nodes that were heard, by state.', ['state'])
+  const suspicion = all.gauge('holdfast_node_suspicion', 'φ of the failure detector: 8 suspects.', [
+    'node',
+    'name',
+  ])
+  const lag = all.gauge('holdfast_node_lag', 'Entries of the log that a node is behind.', [
+    'node',
+    'name',
+  ])
+  all.onCollect(() => {
+    suspicion.clear()
+    lag.clear()
+    const known = statsOf(db) === undefined ? [] : nodesKnown(db)
+    for (const state of STATES) {
+      nodes.with(state).set(known.filter((node) => node.state === state).length)
+    }
+    for (const node of known) {
+      suspicion.with(node.id, node.name).set(node.suspicion)
+      lag.with(node.id, node.name).set(node.lag)
+    }
+  })
+}
+
+const STATES: readonly NodeState[] = ['alive', 'suspect', 'dead', 'halted']
 
 /** Undefined for a database that is closed: the process and its counts go on. */
 function statsOf(db: AnyDatabase): DatabaseStats | undefined {

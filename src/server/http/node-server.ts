@@ -10,6 +10,7 @@ import type { AddressInfo } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import type { Cancel, Env } from '../../core/env.ts'
 import { HoldfastError } from '../../core/errors.ts'
+import { serveAt } from '../../table/database.ts'
 import type { AnyDatabase } from '../any-rows.ts'
 import { invalid } from '../members.ts'
 import { tokenTable } from '../token-operations.ts'
@@ -101,6 +102,7 @@ export async function serveOver(
   }
   let closed: Promise<void> | undefined
   const stop = (): Promise<void> => {
+    serveAt(db, undefined)
     unfollow()
     drain()
     return new Promise((resolve) => server.close(() => resolve()))
@@ -113,8 +115,10 @@ export async function serveOver(
   }
   const bound = server.address() as AddressInfo
   const name = host.includes(':') ? `[${host}]` : host
+  const url = `${pair === undefined ? 'http' : 'https'}://${name}:${bound.port}`
+  serveAt(db, url)
   return {
-    url: `${pair === undefined ? 'http' : 'https'}://${name}:${bound.port}`,
+    url,
     host,
     port: bound.port,
     access,

@@ -185,6 +185,17 @@ function databaseOperations(): Operation[] {
       answers: { 200: ok({ type: 'object' }, 'The status.') },
     },
     {
+      method: 'get',
+      path: '/v1/cluster',
+      id: 'cluster',
+      summary: 'Nodes, log, what is survived now, what is wrong and what to do',
+      more:
+        'As this node sees it: nodes by their heartbeats, and what the servers of the log say of it. ' +
+        'An embedded database is one node, without `log`.',
+      scope: 'read',
+      answers: { 200: ok(clusterStatus(), 'How it is now.', []) },
+    },
+    {
       method: 'post',
       path: '/v1/check',
       id: 'check',
@@ -222,6 +233,33 @@ function databaseOperations(): Operation[] {
       problems: [404, 409, 410],
     },
   ]
+}
+
+function clusterStatus(): Json {
+  const number: Json = { type: 'number', minimum: 0 }
+  const string: Json = { type: 'string' }
+  const truth: Json = { type: 'boolean' }
+  const node = {
+    ...{ id: string, name: string, isSelf: truth, version: string, startedAt: ref('Date') },
+    state: { enum: ['alive', 'suspect', 'dead', 'halted'] },
+    ...{ position: number, lag: number, silentMs: number, suspicion: number },
+  }
+  const told = {
+    stalenessMs: number,
+    url: string,
+    halted: object({ code: string, message: string }),
+  }
+  const server = object({ name: string, isLeader: truth, isCurrent: truth })
+  const sizes = { lastPosition: number, bytes: number, maxBytes: number }
+  const log = { name: string, leader: string, servers: list(server), ...sizes, problem: string }
+  const status = {
+    kind: { enum: ['embedded', 'cluster'] },
+    ...{ identity: string, version: string, durability: string, shards: number, copies: number },
+    nodes: list(object({ ...node, ...told }, ...Object.keys(node))),
+    survives: object({ nodes: number, servers: number, text: string }, 'nodes', 'text'),
+    problems: list(object({ what: string, next: string }, 'what', 'next')),
+  }
+  return object({ ...status, log: object(log) }, ...Object.keys(status))
 }
 
 function checkReport(): Json {

@@ -23,4 +23,11 @@ export function statusRoutes(app: HttpApp, parts: HttpParts): void {
       return valueAnswer(status as unknown as Value, 200, parts.db.token)
     }),
   )
+  app.get(
+    '/v1/cluster',
+    scoped(parts, 'read', async (c) => {
+      noParameters(c)
+      return valueAnswer((await parts.db.status()) as unknown as Value)
+    }),
+  )
 }
