@@ -77,7 +77,8 @@ function launch(
   }
   const start = [
     ...[COMMAND, 'start', '--dir', dir, '--json', '--no-input', '--port', String(port)],
-    ...['--cluster', reach.servers.join(','), '--monitor', ...reach.monitors],
+    ...['--cluster', reach.servers.join(','), '--node', basename(dir)],
+    ...['--monitor', ...reach.monitors],
   ]
   // The one line of data that `start --json` gives: it serves.
   const isReady = (line: string): boolean => line.startsWith('{"serving":')

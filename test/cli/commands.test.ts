@@ -90,6 +90,16 @@ describe.each([
       'tables',
       expect.arrayContaining([expect.objectContaining({ name: 'people', rows: 3 })]),
     )
+    const status = await standing(['status', ...dir])
+    expect(status.code).toBe(0)
+    expect(status.stdout).toMatch(/^embedded \w{32} +one process, acks: fsynced\n/)
+    expect(status.stdout).toMatch(/\n\* this process +alive /)
+    expect(status.stdout).toMatch(/\nsurvives a crash .* a backup alone\n$/)
+    expect(JSON.parse((await standing(['status', '--json', ...dir])).stdout)).toMatchObject({
+      kind: 'embedded',
+      survives: { nodes: 0 },
+      problems: [],
+    })
     const check = await holdfast(['check', '--json', ...dir])
     expect(check.code).toBe(0)
     expect(JSON.parse(check.stdout)).toMatchObject({ ok: true, problems: [], indexEntries: 9 })

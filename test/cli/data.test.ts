@@ -228,6 +228,10 @@ it('ends a watch at Ctrl-C with 130, and says how to go on', async () => {
       const ended = await watching
       expect(ended.code).toBe(130)
       expect(ended.stderr).toMatch(/^interrupted\ngo on with: holdfast watch t\d+ --after hf1\./)
+      const status = await holdfast(['status', '--watch', ...target], {
+        killOnOutput: { text: 'nodes: 1 alive; lag 0; survives a crash', signal: 'SIGINT' },
+      })
+      expect(status).toMatchObject({ code: 130, stderr: 'interrupted\n' })
     }
   } finally {
     await serving.kill('SIGTERM')

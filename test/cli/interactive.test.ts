@@ -128,3 +128,19 @@ describe.skipIf(ptyMissing() !== undefined)('watch', () => {
     }
   })
 })
+
+describe.skipIf(ptyMissing() !== undefined)('status --watch', () => {
+  it('redraws what it shows, whoever has the folder, until Ctrl-C', async () => {
+    const holder = await holdOpen(place.data)
+    await using pty = started('status', '--watch')
+    await pty.shows(/^\* this process +alive/m)
+    await holder.kill('SIGTERM')
+    const timeOf = (): string => pty.text.match(/\d\d:\d\d:\d\d\.\d+Z/g)?.at(-1) ?? ''
+    // The holder is gone by now: what comes later, it says of the folder that it opened itself.
+    const before = timeOf()
+    while (timeOf() === before) await new Promise((resolve) => setTimeout(resolve, 50))
+    expect(pty.text).toContain('survives a crash of the process')
+    pty.send(KEYS.ctrlC)
+    expect(await pty.exit()).toBe(130)
+  })
+})

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { open, strong, unvalidated, type ClusterOptions } from '../../src/index.ts'
+import { open, strong, unvalidated, type ClusterOptions, type DatabaseStatus } from '../../src/index.ts'
 import { findNatsServer } from '../../scripts/nats-server.mjs'
 import { startProcessCluster, type ProcessCluster } from '../../src/verify/process-cluster.ts'
 import { natsServerMissing } from '../child/nats-servers.ts'
@@ -114,6 +114,8 @@ describe.skipIf(missing !== undefined)('a cluster', { timeout: 60_000 }, () => {
       const before = await node.ask<number>('acks')
       await until(async () => (await node.ask<number>('acks')) > before + 20)
     }
+    const { log } = await (all[0] as AskedNode).ask<DatabaseStatus>('status')
+    expect(log?.leader).not.toBe(leader)
     await cluster.restart(leader)
     const told = await Promise.all(all.map((node) => node.ask<Told>('unload')))
     for (const node of all) await expectExact(node, told)
@@ -144,6 +146,32 @@ describe.skipIf(missing !== undefined)('a cluster', { timeout: 60_000 }, () => {
     cluster.resume(next)
     const told = await Promise.all(all.map((node) => node.ask<Told>('unload')))
     for (const node of all) await expectExact(node, told)
+  })
+
+  it('knows which of its nodes live, how its log is kept, and what it survives', async () => {
+    const [a, , c] = (await nodes(3)) as [AskedNode, AskedNode, AskedNode]
+    const status = (): Promise<DatabaseStatus> => a.ask<DatabaseStatus>('status')
+    const states = async (): Promise<string> =>
+      (await status()).nodes.map(({ state }) => state).join()
+    await until(async () => (await status()).survives.text === 'survives 1 server and 2 nodes')
+    expect(await status()).toMatchObject({
+      ...{ kind: 'cluster', shards: 16, copies: 3, durability: 'quorum-fsynced' },
+      log: { name: `HOLDFAST_db${databases}`, maxBytes: MAX_BYTES },
+      problems: [],
+    })
+    expect((await status()).log?.leader).toBe(await cluster.leader(`db${databases}`))
+    cluster.pause(c.name)
+    await until(async () => (await states()).includes('suspect'))
+    expect((await status()).problems).toEqual([
+      {
+        what: expect.stringContaining('not been heard') as unknown,
+        next: expect.any(String) as unknown,
+      },
+    ])
+    cluster.resume(c.name)
+    await until(async () => (await states()) === 'alive,alive,alive')
+    await c.ask('close')
+    await until(async () => (await states()) === 'alive,alive')
   })
 
   it('does what README says', async () => {

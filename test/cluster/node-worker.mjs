@@ -70,6 +70,7 @@ const CALLS = {
     load = Promise.all(Array.from({ length: lanes }, (_, i) => lane(`${prefix}.${i}`)))
   },
   acks: () => told.acked.length,
+  status: () => db.status(),
   unload: async () => {
     isLoading = false
     await load

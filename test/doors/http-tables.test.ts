@@ -294,4 +294,18 @@ describe.each(PLACES)('tables over HTTP, in %s', (place) => {
     const names = body.tables.map(({ name }) => name)
     expect(names).toEqual(['accounts', 'places', 'things', 'users'])
   })
+
+  it('says what it survives, and what is wrong', async () => {
+    const { body, status } = await api.get('/v1/cluster')
+    expect(status).toBe(200)
+    expect(body).toMatchObject({
+      kind: 'embedded',
+      identity: api.db.identity,
+      nodes: [{ isSelf: true, state: 'alive', lag: 0, stalenessMs: 0 }],
+      survives: { text: expect.stringMatching(/^survives /) as unknown },
+      problems: [],
+    })
+    expect(body).not.toHaveProperty('log')
+    expect((await api.get('/v1/cluster?x=1')).status).toBe(400)
+  })
 })

@@ -44,6 +44,18 @@ it('is alive, started and ready', async () => {
   }
 })
 
+it('counts the nodes there are: an embedded database is one', async () => {
+  const lines = await metrics()
+  const [node] = (await db.status()).nodes
+  expect(node).toMatchObject({ state: 'alive', url: server.url })
+  const labels = `{node="${node?.id}",name="this process"}`
+  for (const line of ['holdfast_nodes{state="alive"} 1', 'holdfast_nodes{state="dead"} 0']) {
+    expect(lines).toContain(line)
+  }
+  expect(lines).toContain(`holdfast_node_suspicion${labels} 0`)
+  expect(lines).toContain(`holdfast_node_lag${labels} 0`)
+})
+
 it('is alive, but not ready, over a database that is closed', async () => {
   await db.close()
   expect(await status('/livez')).toBe(200)
