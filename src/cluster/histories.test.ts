@@ -107,7 +107,8 @@ describe('a node of another history', () => {
     odd.from = 90
     cluster.rounds(15)
     expect(cluster.halted).toBe('a')
-    expect(odd.divergence).toMatchObject({ agree: [], differ: expect.arrayContaining(['b']) })
+    expect(odd.divergence?.agree).toEqual([])
+    expect(odd.divergence?.differ).toContain('b')
     expect(odd.divergence?.position).toBeGreaterThanOrEqual(90)
     // The others go on to ack, whatever it goes on to tell.
     cluster.rounds(5)

@@ -31,8 +31,10 @@ function serversOf({ cluster }: StreamInfo, leader: string | undefined): LogServ
 }
 
 /** Under load every replica is some messages behind now and then: it is counted all the same. */
-function isCurrent({ current, offline = false, active, lag = 0 }: PeerInfo): boolean {
-  return !offline && (current || (active < SEEN_MS * NANOS_PER_MS && lag < LAG_MAX))
+function isCurrent({ current, offline, active, lag }: PeerInfo): boolean {
+  // Servers leave out what is false, or 0.
+  const isNear = active < SEEN_MS * NANOS_PER_MS && !(lag >= LAG_MAX)
+  return !offline && (current || isNear)
 }
 
 const ofLeader = (name: string): LogServer => ({ name, isLeader: true, isCurrent: true })

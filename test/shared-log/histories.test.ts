@@ -100,6 +100,32 @@ describe('a node that halted', () => {
       expect(b.loop.halted).toBeUndefined()
     }))
 
+  test('has calls that wait for it end at their deadlines, by what is known of them', () =>
+    Stage.run(async (stage) => {
+      const a = await stage.started('a')
+      const b = await stage.started('b')
+      await a.proposer.propose(only(put(a, 'k', 1)))
+      stage.log.lag('b')
+      const deadlineMs = 3_000
+      const sent = b.proposer.propose(only(put(b, 'k', 2)), { deadlineMs }).catch(codeOf)
+      const read = b.barrier({ deadlineMs }).catch(codeOf)
+      await a.proposer.propose(only(put(a, 'k', 3)))
+      a.loop.halt(new Error('as scripted'))
+      await stage.sleep(600)
+      // It reads its own entry back, and not yet the one behind it.
+      const whole = stage.log.frames.splice(stage.log.frames.length - 1)
+      stage.log.catchUp('b')
+      await b.reached(stage.log.frames.length)
+      const before = stage.log.frames.length
+      const later = b.proposer.propose(only(put(b, 'k', 4)), { deadlineMs }).catch(codeOf)
+      expect([await sent, await read]).toEqual(['OutcomeUnknown', 'DeadlineExceeded'])
+      expect(await later).toBe('DeadlineExceeded')
+      expect(stage.log.frames.length).toBe(before)
+      for (const frame of whole) stage.log.inject(frame)
+      await b.reached(before + whole.length)
+      expect((await b.proposer.propose(only(put(b, 'k', 5)))).verdict).toBe('committed')
+    }))
+
   test('is told of by its heartbeats, with where it stopped', () =>
     Stage.run(async (stage) => {
       const a = await stage.started('a')
