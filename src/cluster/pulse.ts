@@ -4,7 +4,7 @@ import type { Cancel, Env } from '../core/env.ts'
 import { decodeHeartbeat, encodeHeartbeat, type Heartbeat } from './heartbeat.ts'
 import { Membership, type Member } from './membership.ts'
 
-export const HEARTBEAT_MS = 500
+const HEARTBEAT_MS = 500
 const SUBJECT = 'heartbeat'
 
 export interface PulseOptions {
