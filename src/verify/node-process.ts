@@ -1,5 +1,6 @@
 /** A node of a cluster as a process of its own, which reaches each server by a link. */
 import { mkdirSync } from 'node:fs'
+import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { freePorts } from './free-ports.ts'
 import { ManagedProcess, type Launch, type OnEnd } from './managed-process.ts'

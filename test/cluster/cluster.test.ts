@@ -3,7 +3,13 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { open, strong, unvalidated, type ClusterOptions, type DatabaseStatus } from '../../src/index.ts'
+import {
+  open,
+  strong,
+  unvalidated,
+  type ClusterOptions,
+  type DatabaseStatus,
+} from '../../src/index.ts'
 import { findNatsServer } from '../../scripts/nats-server.mjs'
 import { startProcessCluster, type ProcessCluster } from '../../src/verify/process-cluster.ts'
 import { natsServerMissing } from '../child/nats-servers.ts'
