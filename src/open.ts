@@ -14,6 +14,7 @@ import { operations, type Operations } from './server/operations.ts'
 import { statePosition } from './shard/apply-loop.ts'
 import type { BackupFolder } from './shard/backup/destinations.ts'
 import { assertAlone, assertOwnLog, assertShared } from './shard/log-identity.ts'
+import { checkTail, type LogTail } from './shard/log-trimmer.ts'
 import type { Durability } from './shard/node.ts'
 import { claimFolder, type Claim } from './store/folder-claim.ts'
 import {
@@ -37,6 +38,7 @@ import type { TableDefinitions } from './table/schema.ts'
 import { checkShards, startDatabase, type DatabaseOptions } from './table/start-database.ts'
 
 export type { NatsOptions } from './core/nats-connection.ts'
+export type { LogTail } from './shard/log-trimmer.ts'
 
 /** Where the log of a cluster is, and how it is reached. */
 export interface ClusterOptions extends NatsOptions {
@@ -46,6 +48,12 @@ export interface ClusterOptions extends NatsOptions {
   readonly replicas?: number | undefined
   /** Bytes that the log may take, when it is made. Default 10 GiB. */
   readonly maxBytes?: number | undefined
+  /**
+   * What stays in the log although the nodes have it on their disks: in `bytes` (default 64 MiB, at
+   * most half of `maxBytes`) or `entries` (default 100,000), whichever is reached first; and by how
+   * many nodes an entry must be on disk before it goes: `copies`, default 2.
+   */
+  readonly logTail?: LogTail | undefined
   /** Monitoring endpoints of the servers, `http://host:8222`: they say whether acks are synced. */
   readonly monitors?: readonly string[] | undefined
   /** A system account, which can be asked instead. */
@@ -242,6 +250,7 @@ async function start<T extends TableDefinitions>(
     openLog: joined === undefined ? openLocalLog : () => joined.log,
     bus: joined?.bus,
     durability: joined?.durability,
+    tail: joined?.tail,
     dir: claim?.dir,
     openFolder: openBackups,
     leave: () => socket?.leave(),
@@ -273,6 +282,7 @@ interface Joined {
   readonly log: Log
   readonly bus: Bus
   readonly durability: Durability
+  readonly tail: LogTail | undefined
 }
 
 /** The cluster that goes with `store`, undefined for none. Closes the store when that fails. */
@@ -293,8 +303,9 @@ async function clusterWith(
 /** Opens the cluster's log for a node that has `store`, and the way to its other nodes. */
 async function joinCluster(
   store: Store,
-  { name = 'holdfast', monitors, system, ...options }: ClusterOptions,
+  { name = 'holdfast', monitors, system, logTail, ...options }: ClusterOptions,
 ): Promise<Joined> {
+  checkTail(logTail)
   assertShared(store)
   const mustExist = statePosition(store) > 0
   // Only now: its client takes longer to load than all the rest.
@@ -305,7 +316,7 @@ async function joinCluster(
     const { durability } = await log.readDurability({ monitors, system })
     const { openNatsBus } = await import('./bus/nats-bus.ts')
     const bus = await openNatsBus(systemEnv, { ...options, name })
-    return { log, bus, durability }
+    return { log, bus, durability, tail: logTail }
   } catch (cause) {
     await log.close()
     throw cause

@@ -22,6 +22,12 @@ export class RecentChains {
     this.#links[position % KEPT] = { position, entryChain, decisionChain }
   }
 
+  /** The chain over entry bytes at a position; undefined when it is no longer kept. */
+  entryChainAt(position: Position): Bytes | undefined {
+    const link = this.#links[position % KEPT]
+    return link?.position === position ? link.entryChain : undefined
+  }
+
   /** Whether another history is known at that position; what is no longer kept disagrees with none. */
   disagrees(other: Link): boolean {
     const own = this.#links[other.position % KEPT]

@@ -12,12 +12,16 @@ import { LIMITS } from '../core/limits.ts'
 import { onAbort } from '../core/on-abort.ts'
 import { digest64, type Digest64 } from '../core/hash.ts'
 import { prefixOf } from '../log/entry.ts'
+import { readEntry } from '../log/entry-store.ts'
 import type { Log, Position } from '../log/log.ts'
 import { StoreBatch, type Store } from '../store/store.ts'
 import { ApplyLoop } from './apply-loop.ts'
 import { HIDDEN_TABLES, shardOfBytes, shardOfKey, type TableDefinition } from './definitions.ts'
+import { LogWithPeers } from './catch-up/log-with-peers.ts'
+import { servePeers, type Keeper } from './catch-up/peers.ts'
 import { Janitor, type Retention } from './janitor.ts'
 import { encodeRowKey, rowKey, ROW_KEY_AT } from './layout.ts'
+import { LogTrimmer, type LogTail } from './log-trimmer.ts'
 import { NODE_ID_BYTES, putNodeId, readNodeId } from './node-id.ts'
 import { Proposer, type CallOptions } from './proposer.ts'
 
@@ -38,6 +42,8 @@ export interface NodeOptions {
   readonly durability?: Durability | undefined
   /** Shards of a new database; ignored for one that is there. Default 16. */
   readonly shards?: number | undefined
+  /** What stays in the log that nodes share. */
+  readonly tail?: LogTail | undefined
   /** Raw entries are kept for at least this long, and up to this many bytes (S8). */
   readonly retention?: Retention | undefined
 }
@@ -66,6 +72,7 @@ export class Node {
   readonly proposer: Proposer
   readonly janitor: Janitor
   readonly durability: Durability
+  readonly #trimmer: LogTrimmer
   /** Names this node for ever, in hex; kept in its store. */
   readonly id: string
   /** Names this incarnation of it. */
@@ -89,9 +96,15 @@ export class Node {
     this.loop = new ApplyLoop(env, store)
     this.durability = options.durability ?? (store.durability === 'flushed' ? 'fsynced' : 'memory')
     this.bus = options.bus
-    this.log = options.openLog(store, this.loop.state.position)
+    this.log = this.#withPeers(options.openLog(store, this.loop.state.position))
     this.proposer = new Proposer(env, this.log, this.loop, { id, incarnation })
     this.janitor = new Janitor(this, options.retention ?? {})
+    this.#trimmer = new LogTrimmer(this, options.tail ?? {})
+  }
+
+  #withPeers(log: Log): Log {
+    const { env, bus, loop, incarnation } = this
+    return bus === undefined ? log : new LogWithPeers({ env, log, bus, loop, incarnation })
   }
 
   /** Founds the log if it is new, and opens this incarnation's session. */
@@ -101,12 +114,27 @@ export class Node {
       putNodeId(batch, this.#mintedId)
       await this.loop.maintain(batch)
     }
+    if (this.bus !== undefined) servePeers(this.bus, this.#keeper())
     this.loop.follow(this.log)
     // Others may have founded it: a shared log is read before a genesis is offered.
     if (this.loop.state.shards === 0) await this.loop.reached(this.log.last())
     if (this.loop.state.shards === 0) await this.proposer.found(shards)
     await this.proposer.open()
     this.janitor.start()
+    this.#trimmer.start()
+  }
+
+  /** What other nodes can have from here. */
+  #keeper(): Keeper {
+    const { loop, store, incarnation } = this
+    return {
+      offer: () => {
+        const { oldest, flushed } = loop
+        return { incarnation, identity: hex(loop.state.identity), oldest, flushed }
+      },
+      frameAt: (position) => readEntry(store, position),
+      chainAt: (position) => loop.state.recent.entryChainAt(position),
+    }
   }
 
   /** As `reached`, for a position that may never come. Throws `DeadlineExceeded`, `Cancelled`. */
@@ -215,6 +243,7 @@ export class Node {
     if (this.#closed) return
     this.#closed = true
     this.janitor.stop()
+    this.#trimmer.stop()
     await this.proposer.close()
     await this.loop.close()
     await this.log.close()

@@ -7,6 +7,8 @@ import { must } from '../core/assert.ts'
 import { HoldfastError, isHoldfastError } from '../core/errors.ts'
 import { openLocalLog } from '../log/local-log.ts'
 import type { Retention } from '../shard/janitor.ts'
+import { LogWithPeers } from '../shard/catch-up/log-with-peers.ts'
+import type { LogTail } from '../shard/log-trimmer.ts'
 import type { Node } from '../shard/node.ts'
 import type { WindowSize } from '../shard/window.ts'
 import { openMemoryStore } from '../store/memory-store.ts'
@@ -16,7 +18,7 @@ import { startDatabase, type DatabaseOptions } from '../table/start-database.ts'
 import { ambientOf } from './ambient.ts'
 import { hostApp, transportOf, type HostedApp } from './app-host.ts'
 import { connectionError, type Transport } from './app/virtual-fetch.ts'
-import { CRASHED_WITH_WORK } from './coverage.ts'
+import { CAUGHT_UP, CRASHED_WITH_WORK, TRIMMED } from './coverage.ts'
 import { isHostile } from './fault-plan.ts'
 import { FaultDesk } from './faults.ts'
 import type { Kernel, Owner } from './kernel.ts'
@@ -52,6 +54,8 @@ export interface WorldOptions {
   readonly retention?: Retention | undefined
   /** The log's setting from the beginning. Default: as large as it is for everybody. */
   readonly window?: WindowSize | undefined
+  /** What stays in a shared log. Default: so much that no run trims it. */
+  readonly tail?: LogTail | undefined
   /** Virtual milliseconds after which a run that has not ended stands still. Default: for ever. */
   readonly limitMs?: number | undefined
 }
@@ -225,7 +229,9 @@ export class World<Api = unknown> {
     const bus = shared === undefined ? undefined : await this.buses.connect(owner, env)
     const dir = isMemory ? undefined : `/${machine.name}/data`
     const release = (): Promise<void> => Promise.resolve()
-    const { db, node } = await startDatabase(options, { env, store, openLog, bus, dir, release })
+    const { tail } = this.#options
+    const parts = { env, store, openLog, bus, tail, dir, release }
+    const { db, node } = await startDatabase(options, parts)
     this.#watch(incarnation, node)
     if (shared !== undefined) this.agreement.watch(machine.name, node)
     const { window: size } = this.#options
@@ -247,7 +253,12 @@ export class World<Api = unknown> {
   /** A node that halts ends: a supervisor starts it again. */
   #watch(incarnation: Incarnation<SimulatedNode<Api>>, node: Node): void {
     const ended = (cause: unknown): void => incarnation.machine.exited(incarnation, cause)
-    node.loop.listen({ applied: () => undefined, halted: ended })
+    node.loop.listen({
+      applied: () => {
+        if (node.log instanceof LogWithPeers && node.log.fromPeers > 0) this.seen.add(CAUGHT_UP)
+      },
+      halted: ended,
+    })
     if (node.loop.halted !== undefined) ended(node.loop.halted)
   }
 
@@ -302,6 +313,7 @@ export class World<Api = unknown> {
 
   /** Ends all that is left of the run. */
   end(): void {
+    if (this.log !== undefined && this.log.first > 1) this.seen.add(TRIMMED)
     for (const machine of this.machines) machine.crash('process')
   }
 }

@@ -33,6 +33,7 @@ export interface Adapters {
   readonly openLog: NodeOptions['openLog']
   readonly bus?: NodeOptions['bus']
   readonly durability?: NodeOptions['durability']
+  readonly tail?: NodeOptions['tail']
   readonly dir: string | undefined
   /** Opens a folder for backups; undefined where there are no folders. */
   readonly openFolder?: ((dir: string) => Promise<BackupFolder>) | undefined
@@ -59,11 +60,12 @@ export async function startDatabase<T extends TableDefinitions>(
   options: DatabaseOptions<T>,
   adapters: Adapters,
 ): Promise<Started<T>> {
-  const { env, store, openLog, bus, durability, dir, openFolder, leave, release } = adapters
+  const { env, store, openLog, bus, durability, tail } = adapters
+  const { dir, openFolder, leave, release } = adapters
   const { shards, retention, onProgress, onProblem } = options
   let node: Node | undefined
   try {
-    node = new Node({ env, store, openLog, bus, durability, retention })
+    node = new Node({ env, store, openLog, bus, durability, tail, retention })
     await node.start(shards ?? SHARDS_DEFAULT)
     if (shards !== undefined && shards !== node.shards) {
       throw new HoldfastError(
