@@ -11,6 +11,7 @@ import type { Cancel, Env } from '../core/env.ts'
 import { HoldfastError, isHoldfastError } from '../core/errors.ts'
 import { encodeControl } from '../log/entry-codec.ts'
 import type { Log, LogExtent, LogRoom, Position } from '../log/log.ts'
+import type { Store } from '../store/store.ts'
 import type { ApplyLoop } from './apply-loop.ts'
 import { flushedByAll } from './release.ts'
 
@@ -49,6 +50,7 @@ interface Parts {
   readonly env: Env
   readonly log: Log
   readonly loop: ApplyLoop
+  readonly store: Store
   /** This node's, in hex. */
   readonly id: string
 }
@@ -98,7 +100,7 @@ export class LogTrimmer {
   }
 
   async #round(room: LogRoom): Promise<void> {
-    const { loop } = this.#node
+    const { loop, store } = this.#node
     if (loop.flushed === this.#seen && !this.#isDue) return
     this.#seen = loop.flushed
     this.#isDue = true
@@ -112,7 +114,8 @@ export class LogTrimmer {
       extent = await room.extent()
     }
     const below = this.#tailStart(extent)
-    await this.#tell(below)
+    // What a store in memory has is no copy.
+    if (store.durability === 'flushed') await this.#tell(below)
     this.#isDue = below > extent.first
   }
 

@@ -19,6 +19,7 @@ import { ApplyLoop } from './apply-loop.ts'
 import { HIDDEN_TABLES, shardOfBytes, shardOfKey, type TableDefinition } from './definitions.ts'
 import { LogWithPeers } from './catch-up/log-with-peers.ts'
 import { servePeers, type Keeper } from './catch-up/peers.ts'
+import { SnapshotServer } from './catch-up/snapshot-source.ts'
 import { Janitor, type Retention } from './janitor.ts'
 import { encodeRowKey, rowKey, ROW_KEY_AT } from './layout.ts'
 import { LogTrimmer, type LogTail } from './log-trimmer.ts'
@@ -73,6 +74,7 @@ export class Node {
   readonly janitor: Janitor
   readonly durability: Durability
   readonly #trimmer: LogTrimmer
+  readonly #snapshots: SnapshotServer
   /** Names this node for ever, in hex; kept in its store. */
   readonly id: string
   /** Names this incarnation of it. */
@@ -100,6 +102,7 @@ export class Node {
     this.proposer = new Proposer(env, this.log, this.loop, { id, incarnation })
     this.janitor = new Janitor(this, options.retention ?? {})
     this.#trimmer = new LogTrimmer(this, options.tail ?? {})
+    this.#snapshots = new SnapshotServer(env, store)
   }
 
   #withPeers(log: Log): Log {
@@ -114,7 +117,10 @@ export class Node {
       putNodeId(batch, this.#mintedId)
       await this.loop.maintain(batch)
     }
-    if (this.bus !== undefined) servePeers(this.bus, this.#keeper())
+    if (this.bus !== undefined) {
+      servePeers(this.bus, this.#keeper())
+      this.#snapshots.serve(this.bus, this.incarnation)
+    }
     this.loop.follow(this.log)
     // Others may have founded it: a shared log is read before a genesis is offered.
     if (this.loop.state.shards === 0) await this.loop.reached(this.log.last())
@@ -244,6 +250,7 @@ export class Node {
     this.#closed = true
     this.janitor.stop()
     this.#trimmer.stop()
+    this.#snapshots.stop()
     await this.proposer.close()
     await this.loop.close()
     await this.log.close()

@@ -129,7 +129,7 @@ export function runWorkload(
 ): Promise<RunResult> {
   const { tables, retention } = workload
   const window = drawFrom(plan.seed, 'window').pick(WINDOWS)
-  const tail = retention === undefined ? drawFrom(plan.seed, 'tail').pick(TAILS) : undefined
+  const tail = drawFrom(plan.seed, 'tail').pick(TAILS)
   const limitMs = WORKLOAD_MS_MAX
   return runDriver(plan, { tables, retention, kernel, window, tail, limitMs }, async (sim) => {
     const run = workload.begin(sim)

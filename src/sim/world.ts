@@ -7,10 +7,12 @@ import { must } from '../core/assert.ts'
 import { HoldfastError, isHoldfastError } from '../core/errors.ts'
 import { openLocalLog } from '../log/local-log.ts'
 import type { Retention } from '../shard/janitor.ts'
+import { bootstrapped } from '../shard/catch-up/bootstrap.ts'
 import { LogWithPeers } from '../shard/catch-up/log-with-peers.ts'
 import type { LogTail } from '../shard/log-trimmer.ts'
 import type { Node } from '../shard/node.ts'
 import type { WindowSize } from '../shard/window.ts'
+import type { Store } from '../store/store.ts'
 import { openMemoryStore } from '../store/memory-store.ts'
 import type { Database } from '../table/database.ts'
 import type { TableDefinitions } from '../table/schema.ts'
@@ -18,7 +20,7 @@ import { startDatabase, type DatabaseOptions } from '../table/start-database.ts'
 import { ambientOf } from './ambient.ts'
 import { hostApp, transportOf, type HostedApp } from './app-host.ts'
 import { connectionError, type Transport } from './app/virtual-fetch.ts'
-import { CAUGHT_UP, CRASHED_WITH_WORK, TRIMMED } from './coverage.ts'
+import { BEGAN_ANEW, CAUGHT_UP, CRASHED_WITH_WORK, TRIMMED } from './coverage.ts'
 import { isHostile } from './fault-plan.ts'
 import { FaultDesk } from './faults.ts'
 import type { Kernel, Owner } from './kernel.ts'
@@ -223,10 +225,14 @@ export class World<Api = unknown> {
   ): Promise<Database<T>> {
     const { env, owner, machine } = incarnation
     const isMemory = options.memory === true
-    const store = isMemory ? openMemoryStore(env) : this.disk(machine).open(owner)
+    let store = isMemory ? openMemoryStore(env) : this.disk(machine).open(owner)
     const shared = isMemory ? undefined : await this.#connect(owner, incarnation)
     const openLog = shared === undefined ? openLocalLog : () => shared
     const bus = shared === undefined ? undefined : await this.buses.connect(owner, env)
+    if (shared !== undefined && bus !== undefined) {
+      const replace = this.#replacing(incarnation, store)
+      store = await bootstrapped({ env, store, log: shared, bus, replace })
+    }
     const dir = isMemory ? undefined : `/${machine.name}/data`
     const release = (): Promise<void> => Promise.resolve()
     const { tail } = this.#options
@@ -239,6 +245,24 @@ export class World<Api = unknown> {
       await node.proposer.command({ type: 'window', size })
     }
     return db
+  }
+
+  /** A snapshot is made on a disk aside, which then takes the place of the machine's. */
+  #replacing(
+    { machine, owner }: Incarnation<SimulatedNode<Api>>,
+    store: Store,
+  ): Parameters<typeof bootstrapped>[0]['replace'] {
+    return async (fill) => {
+      const aside = new SimDisk(this.kernel, `${owner.name}/aside`, { profile: 'synced' })
+      const empty = aside.open(owner)
+      await fill(empty)
+      await empty.close()
+      await store.close()
+      const disk = this.disk(machine)
+      disk.restore(aside.image('durable'))
+      this.seen.add(BEGAN_ANEW)
+      return disk.open(owner)
+    }
   }
 
   async #connect(

@@ -4,6 +4,7 @@
  *
  *   who  ──▶ everybody       ──▶ here.<who asked>    oldest, flushed
  *   entries.<peer> {from}    ──▶ frames from there on, as many as fit a message
+ *   snapshot.<peer> {number} ──▶ a piece of a snapshot (snapshot-source.ts)
  */
 import { MESSAGE_BYTES_MAX, type Bus, type BusSubscription } from '../../bus/bus.ts'
 import type { Bytes } from '../../core/bytes.ts'
@@ -38,6 +39,7 @@ const FRAMES_BYTES = MESSAGE_BYTES_MAX - 64 * 1024
 
 const WHO = 'catch-up.who'
 const hereOf = (asker: string): string => `catch-up.here.${asker}`
+export const snapshotOf = (incarnation: string): string => `catch-up.snapshot.${incarnation}`
 const entriesOf = (incarnation: string): string => `catch-up.entries.${incarnation}`
 
 /** Asks every node. `asker` names the incarnation that asks, and no other. */
@@ -65,6 +67,22 @@ export async function askForEntries(
   const asked = encodeValue({ from })
   const bytes = await bus.request(entriesOf(incarnation), asked, { deadlineMs: REQUEST_MS })
   return decodeValue(bytes) as EntriesAnswer
+}
+
+/** Which piece of a snapshot, by number from 0, for whom: the first begins it. */
+export interface SnapshotRequest {
+  readonly asker: string
+  readonly number: number
+}
+
+/** Rejects as `Bus.request` does, and as `SnapshotServer` says. */
+export function askForPiece(
+  bus: Bus,
+  { incarnation }: Offer,
+  { asker, number }: SnapshotRequest,
+): Promise<Bytes> {
+  const asked = encodeValue({ asker, number })
+  return bus.request(snapshotOf(incarnation), asked, { deadlineMs: REQUEST_MS })
 }
 
 export interface Keeper {
