@@ -15,6 +15,9 @@ import { statePosition } from './shard/apply-loop.ts'
 import type { BackupFolder } from './shard/backup/destinations.ts'
 import { assertAlone, assertOwnLog, assertShared } from './shard/log-identity.ts'
 import type { Durability } from './shard/durability.ts'
+import { bootstrapped, type ReplaceStore } from './shard/catch-up/bootstrap.ts'
+import type { SnapshotProgress } from './shard/catch-up/snapshot-receiver.ts'
+import { checkTail, type LogTail } from './shard/log-trimmer.ts'
 import { claimFolder, type Claim } from './store/folder-claim.ts'
 import {
   abandonRestore,
@@ -22,6 +25,8 @@ import {
   assertNoDatabase,
   beginRestore,
   clearRestore,
+  completeReplacement,
+  finishReplacement,
   finishRestore,
   isUnfinishedRestore,
   makeScratch,
@@ -37,6 +42,8 @@ import type { TableDefinitions } from './table/schema.ts'
 import { checkShards, startDatabase, type DatabaseOptions } from './table/start-database.ts'
 
 export type { NatsOptions } from './core/nats-connection.ts'
+export type { SnapshotProgress } from './shard/catch-up/snapshot-receiver.ts'
+export type { LogTail } from './shard/log-trimmer.ts'
 
 /** Where the log of a cluster is, and how it is reached. */
 export interface ClusterOptions extends NatsOptions {
@@ -48,6 +55,17 @@ export interface ClusterOptions extends NatsOptions {
   readonly replicas?: number | undefined
   /** Bytes that the log may take, when it is made. Default 10 GiB. */
   readonly maxBytes?: number | undefined
+  /**
+   * What stays in the log although the nodes have it on their disks: in `bytes` (default 64 MiB, at
+   * most half of `maxBytes`) or `entries` (default 100,000), whichever is reached first; and by how
+   * many nodes an entry must be on disk before it goes: `copies`, default 2.
+   */
+  readonly logTail?: LogTail | undefined
+  /**
+   * Told while this node takes a snapshot of another: it has no entries to go on from, since it is
+   * new, or was away for longer than they are kept.
+   */
+  readonly onSnapshot?: ((progress: SnapshotProgress) => void) | undefined
   /** Monitoring endpoints of the servers, `http://host:8222`: they say whether acks are synced. */
   readonly monitors?: readonly string[] | undefined
   /** A system account, which can be asked instead. */
@@ -221,6 +239,7 @@ export async function openServed<const T extends TableDefinitions = Record<never
   const dir = resolve(folderOf(options.dir ?? './data'))
   const claim = await claimNow(dir, options.mustExist !== true || isUnfinishedRestore(dir))
   try {
+    completeReplacement(dir)
     if (isUnfinishedRestore(dir)) throw restoreUnfinished(dir)
     clearRestore(dir)
     const store = options.cluster === undefined ? openData(dir) : openCopy(dir)
@@ -248,15 +267,16 @@ async function start<T extends TableDefinitions>(
   cluster?: string | readonly string[] | ClusterOptions,
 ): Promise<Served<T>> {
   let socket: FolderSocket | undefined
-  const joined = await clusterWith(store, cluster)
+  const joined = await clusterWith(store, claim?.dir, cluster)
   const { db } = await startDatabase(options, {
     env: systemEnv,
-    store,
+    store: joined?.store ?? store,
     openLog: joined === undefined ? openLocalLog : () => joined.log,
     bus: joined?.bus,
     durability: joined?.durability,
     name: joined?.node,
     logStatus: joined && (() => joined.log.status()),
+    tail: joined?.tail,
     dir: claim?.dir,
     openFolder: openBackups,
     leave: () => socket?.leave(),
@@ -283,22 +303,27 @@ function clusterOf(cluster: string | readonly string[] | ClusterOptions): Cluste
   return cluster as ClusterOptions
 }
 
-/** What a node of a cluster has beside its store. */
+/** What a node of a cluster has. */
 interface Joined {
+  /** Its own, or a new one in its place. */
+  readonly store: Store
   readonly log: JetStreamLog
   readonly bus: Bus
   readonly durability: () => Durability
   /** What people call the node. */
   readonly node: string | undefined
+  readonly tail: LogTail | undefined
 }
 
 /** The cluster that goes with `store`, undefined for none. Closes the store when that fails. */
 async function clusterWith(
   store: Store,
+  dir: string | undefined,
   cluster: string | readonly string[] | ClusterOptions | undefined,
 ): Promise<Joined | undefined> {
   try {
-    if (cluster !== undefined) return await joinCluster(store, clusterOf(cluster))
+    if (cluster !== undefined && dir !== undefined)
+      return await joinCluster(store, dir, clusterOf(cluster))
     assertAlone(store)
     return undefined
   } catch (cause) {
@@ -310,8 +335,10 @@ async function clusterWith(
 /** Opens the cluster's log for a node that has `store`, and the way to its other nodes. */
 async function joinCluster(
   store: Store,
-  { name = 'holdfast', node, monitors, system, ...options }: ClusterOptions,
+  dir: string,
+  { name = 'holdfast', node, monitors, system, logTail, onSnapshot, ...options }: ClusterOptions,
 ): Promise<Joined> {
+  checkTail(logTail)
   assertShared(store)
   const mustExist = statePosition(store) > 0
   // Only now: its client takes longer to load than all the rest.
@@ -322,9 +349,30 @@ async function joinCluster(
     const durability = await log.watchDurability({ monitors, system })
     const { openNatsBus } = await import('./bus/nats-bus.ts')
     const bus = await openNatsBus(systemEnv, { ...options, name })
-    return { log, bus, durability, node }
+    const parts = { env: systemEnv, store, log, bus, onProgress: onSnapshot }
+    const replace = replacing(dir, store)
+    const begun = await bootstrapped({ ...parts, replace }).catch(async (cause: unknown) => {
+      await bus.close()
+      throw cause
+    })
+    return { store: begun, log, bus, durability, node, tail: logTail }
   } catch (cause) {
     await log.close()
     throw cause
+  }
+}
+
+/** Has the data of a folder made anew aside; the store that is there is closed once that is whole. */
+function replacing(dir: string, store: Store): ReplaceStore {
+  return async (fill) => {
+    try {
+      await withStore(beginRestore(dir), fill)
+    } catch (cause) {
+      clearRestore(dir)
+      throw cause
+    }
+    await store.close()
+    finishReplacement(dir)
+    return openCopy(dir)
   }
 }

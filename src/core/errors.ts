@@ -87,7 +87,7 @@ export const ERRORS = {
   LogTrimmed: entry(
     'unavailable',
     'no',
-    'Start this node from a snapshot: the entries that it needs are no longer in the log.',
+    'Open this node again while another one runs: it goes on from a snapshot of that one.',
   ),
   LogMismatch: entry(
     'rejected',

@@ -6,6 +6,7 @@
  *   open     value {nonce, node, incarnation, timeMs}
  *   close    varint session
  *   barrier  nonce 16
+ *   release  node, flushed, below, copies
  *   batch    mutable part: session, number, settledBelow, carried position, its two chain hashes
  *            digest 16 | nonce 16 | timeMs | commands | tables | transactions | shard groups | bodies
  *
@@ -29,6 +30,7 @@ import {
   type IndexAdd,
   type Op,
   type Read,
+  type Release,
   type Transaction,
 } from './entry.ts'
 import type { Position } from './log.ts'
@@ -62,6 +64,7 @@ export function encodeControl(identity: Bytes, entry: Exclude<Entry, { kind: 'ba
   startFrame(identity, entry.kind)
   if (entry.kind === 'close') writer.varint(entry.session)
   else if (entry.kind === 'barrier') writer.bytes(entry.nonce)
+  else if (entry.kind === 'release') writeRelease(entry)
   else writer.bytes(encodeValue(entry.value))
   return finishFrame()
 }
@@ -259,6 +262,7 @@ export function decodeEntry(frame: Bytes, identity: Bytes | undefined): Entry | 
     if (kind === 'batch') return readBatch(reader)
     if (kind === 'close') return { kind, session: reader.varint() }
     if (kind === 'barrier') return { kind, nonce: reader.view(DIGEST_BYTES) }
+    if (kind === 'release') return readRelease(reader)
     return { kind, value: decodeValue(frame, PAYLOAD_AT) as Value }
   } catch (cause) {
     throw new HoldfastError('EntryCorrupt', 'a log entry cannot be decoded', { cause })
@@ -428,6 +432,19 @@ function readGroups(reader: ByteReader, pending: readonly MutableOp[]): void {
     op.body = bytes.subarray(middle, end)
     at[op.shard] = end
   }
+}
+
+function writeRelease({ node, flushed, below, copies }: Release): void {
+  writer.blob(node)
+  writer.varint(flushed)
+  writer.varint(below)
+  writer.varint(copies)
+}
+
+function readRelease(reader: ByteReader): Release {
+  const node = reader.blob()
+  const [flushed, below, copies] = [reader.varint(), reader.varint(), reader.varint()]
+  return { kind: 'release', node, flushed, below, copies }
 }
 
 const NO_DIGEST: Bytes = new Uint8Array(DIGEST_BYTES)

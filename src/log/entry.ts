@@ -4,7 +4,7 @@ import { PREFIX_BYTES } from '../core/limits.ts'
 import type { Value } from '../core/value-codec.ts'
 import type { Position } from './log.ts'
 
-export const ENTRY_KINDS = ['genesis', 'open', 'close', 'batch', 'barrier'] as const
+export const ENTRY_KINDS = ['genesis', 'open', 'close', 'batch', 'barrier', 'release'] as const
 export type EntryKind = (typeof ENTRY_KINDS)[number]
 
 export const OP_KINDS = ['put', 'delete', 'modify', 'reindex'] as const
@@ -86,12 +86,29 @@ export interface Batch {
   readonly transactions: readonly Transaction[]
 }
 
+/**
+ * A node's word on what the log need not keep for it (S8). It stands in no session: it may come twice,
+ * late, or never, and a session may be waiting for room that only this makes.
+ */
+export interface Release {
+  readonly kind: 'release'
+  /** The node that says so. */
+  readonly node: Bytes
+  /** What that node has flushed to its disk. */
+  readonly flushed: Position
+  /** Entries below it need not be kept in the log, as far as its tail goes. */
+  readonly below: Position
+  /** How many nodes must have flushed an entry before the log lets it go. */
+  readonly copies: number
+}
+
 export type Entry =
   | { readonly kind: 'genesis'; readonly value: Value }
   | { readonly kind: 'open'; readonly value: Value }
   | { readonly kind: 'close'; readonly session: Position }
   /** Changes nothing: whoever reads it back has read all that was in the log before it (S6). */
   | { readonly kind: 'barrier'; readonly nonce: Bytes }
+  | Release
   | Batch
 
 /**

@@ -24,7 +24,8 @@ import { delay, type Cancel, type Env } from '../core/env.ts'
 import { HoldfastError } from '../core/errors.ts'
 import type { NatsLink } from '../core/nats-connection.ts'
 import { isStreamMissing, MISSING_MS, NANOS_PER_MS } from '../core/nats-stream.ts'
-import type { LogFollower, Position } from './log.ts'
+import { storedBytes } from './jetstream-stream.ts'
+import { logTrimmed, type LogFollower, type Position } from './log.ts'
 
 interface FollowerParts {
   readonly env: Env
@@ -37,6 +38,8 @@ interface FollowerParts {
   readonly from: Position
   readonly follower: LogFollower
   readonly heardOf: (position: Position) => void
+  /** Called for each entry, with the bytes that it takes in the stream, about. */
+  readonly counted: (position: Position, bytes: number) => void
 }
 
 /** Between attempts to make a consumer: doubled from the first to the last, with jitter. */
@@ -145,8 +148,7 @@ export class JetStreamFollower {
   #compare({ first_seq: first, last_seq: last }: StreamState): void {
     const next = this.#next
     if (next < first) {
-      const message = `log entry ${next} was trimmed; the oldest kept is ${first}`
-      this.fail(new HoldfastError('LogTrimmed', message, { details: { position: next, first } }))
+      this.fail(logTrimmed(next, first))
     } else if (last < next - 1) {
       const what = `the log ends at ${last}, although it had an entry ${next - 1}`
       this.#doubts(what, BEHIND_MS)
@@ -217,6 +219,7 @@ export class JetStreamFollower {
     this.#gaps = 0
     this.#next = seq + 1
     this.#parts.heardOf(seq)
+    this.#parts.counted(seq, storedBytes(message.data))
     try {
       this.#parts.follower.entry(seq, message.data)
       return true

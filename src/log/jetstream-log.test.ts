@@ -68,9 +68,6 @@ async function openLog(name: string, arrivals: Arrivals): Promise<OpenedLog> {
     followers: 'many',
     reopen: () => openLog(name, arrivals),
     another: () => openLog(name, arrivals),
-    trim: async (below) => {
-      await manager.streams.purge(streamName(name), { seq: below })
-    },
   }
 }
 

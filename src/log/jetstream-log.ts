@@ -35,12 +35,23 @@ import { logStatus } from './jetstream-status.ts'
 import {
   logStream,
   noRoom,
+  storedBytes,
   streamName,
   streamSubject,
   type StreamOptions,
 } from './jetstream-stream.ts'
 import type { LogStatus } from './log-status.ts'
-import type { Appended, Log, LogFollower, Position, Unfollow } from './log.ts'
+import {
+  ROOM_SHARE,
+  type Appended,
+  type EntryUse,
+  type Log,
+  type LogExtent,
+  type LogFollower,
+  type LogRoom,
+  type Position,
+  type Unfollow,
+} from './log.ts'
 
 /** Milliseconds until an append without an ack is `OutcomeUnknown`; the carrier sends it again. */
 const ACK_MS = 5_000
@@ -129,6 +140,10 @@ interface LogParts {
 
 class StreamLog implements JetStreamLog {
   readonly durability = 'self'
+  readonly room: LogRoom = {
+    extent: () => this.#measure(),
+    trim: (below) => this.#trim(below),
+  }
   readonly #env: Env
   readonly #link: NatsLink
   readonly #client: JetStreamClient
@@ -141,6 +156,11 @@ class StreamLog implements JetStreamLog {
   readonly #answers: Answers = new Map()
   #watch: DurabilityWatch | undefined
   #last: Position
+  #maxBytes: number
+  /** Of the stream, about, up to the entry at `#counted`. */
+  #bytes: number
+  #counted: Position
+  #measuring: Promise<LogExtent> | undefined
   #failingSinceMs: number | undefined
   #closed = false
 
@@ -153,7 +173,9 @@ class StreamLog implements JetStreamLog {
     this.#created = info.created
     this.#info = info
     this.#subject = streamSubject(name)
-    this.#last = info.state.last_seq
+    this.#last = this.#counted = info.state.last_seq
+    this.#bytes = info.state.bytes
+    this.#maxBytes = maxBytesOf(info)
     link.onForbidden((violation) => this.#forbidden(violation))
     void this.#watchEnd()
   }
@@ -162,8 +184,9 @@ class StreamLog implements JetStreamLog {
     return this.#last
   }
 
-  async append(frame: Bytes, messageId: string): Promise<Appended> {
+  async append(frame: Bytes, messageId: string, use: EntryUse = 'data'): Promise<Appended> {
     if (this.#closed) throw new HoldfastError('Closed', 'the log is closed')
+    if (this.#lacksRoom(frame, use)) await this.#makeSure(frame, use)
     const options = {
       msgID: messageId,
       timeout: ACK_MS,
@@ -195,6 +218,11 @@ class StreamLog implements JetStreamLog {
       from,
       follower,
       heardOf: (position) => this.#heardOf(position),
+      counted: (position, bytes) => {
+        if (position <= this.#counted) return
+        this.#counted = position
+        this.#bytes += bytes
+      },
     })
     if (this.#closed) return () => undefined
     this.#followers.add(made)
@@ -241,6 +269,60 @@ class StreamLog implements JetStreamLog {
 
   #heardOf(position: Position): void {
     this.#last = Math.max(this.#last, position)
+  }
+
+  /** The servers know the limit alone, and not how much of it is kept for whom. */
+  #lacksRoom(frame: Bytes, use: EntryUse): boolean {
+    return this.#bytes + storedBytes(frame) > ROOM_SHARE[use] * this.#maxBytes
+  }
+
+  /** What was counted may be more than there is: somebody may have trimmed it. Throws `LogFull`. */
+  async #makeSure(frame: Bytes, use: EntryUse): Promise<void> {
+    await this.#measure()
+    if (!this.#lacksRoom(frame, use)) return
+    const share = Math.round(100 * ROOM_SHARE[use])
+    const message = `the log has ${this.#bytes} bytes, of ${this.#maxBytes}: beyond ${share} % it takes no ${use}`
+    throw new HoldfastError('LogFull', message, {
+      details: { bytes: this.#bytes, maxBytes: this.#maxBytes },
+    })
+  }
+
+  /** Those who ask at once share an answer. */
+  #measure(): Promise<LogExtent> {
+    this.#measuring ??= this.#askExtent().finally(() => {
+      this.#measuring = undefined
+    })
+    return this.#measuring
+  }
+
+  async #askExtent(): Promise<LogExtent> {
+    const info = await this.#ask(() => this.#manager.streams.info(this.#name))
+    if (info.created !== this.#created) throw notOurs(this.#name)
+    const { first_seq: first, last_seq: last, bytes } = info.state
+    this.#heardOf(last)
+    this.#counted = last
+    this.#bytes = bytes
+    this.#maxBytes = maxBytesOf(info)
+    // An empty stream that never had a message says 0.
+    return { first: Math.max(1, first), last, bytes, maxBytes: this.#maxBytes }
+  }
+
+  async #trim(below: Position): Promise<void> {
+    // What has its name may be another stream, with the same positions.
+    await this.#askExtent()
+    // Of position 1 servers have made a purge of everything.
+    if (below > 1) await this.#ask(() => this.#manager.streams.purge(this.#name, { seq: below }))
+  }
+
+  /** Throws `LogUnavailable`. */
+  async #ask<T>(call: () => Promise<T>): Promise<T> {
+    if (this.#closed) throw new HoldfastError('Closed', 'the log is closed')
+    try {
+      return await this.#link.call(call)
+    } catch (cause) {
+      const message = `the log did not answer: ${cause instanceof Error ? cause.message : String(cause)}`
+      throw new HoldfastError('LogUnavailable', message, { cause })
+    }
   }
 
   /** This server may be cut off from the others: after a while another is asked. */
@@ -293,4 +375,12 @@ class StreamLog implements JetStreamLog {
     }
     return new HoldfastError('OutcomeUnknown', 'no ack of the log came', { cause })
   }
+}
+
+function maxBytesOf({ config }: StreamInfo): number {
+  return config.max_bytes > 0 ? config.max_bytes : Number.POSITIVE_INFINITY
+}
+
+function notOurs(name: string): HoldfastError {
+  return new HoldfastError('LogUnavailable', `the stream ${name} is another than this log`)
 }

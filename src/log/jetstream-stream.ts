@@ -5,6 +5,7 @@ import {
   type JetStreamApiError,
   type StreamConfig,
 } from '@nats-io/jetstream'
+import type { Bytes } from '../core/bytes.ts'
 import { HoldfastError } from '../core/errors.ts'
 import { NANOS_PER_MS, type WantedStream } from '../core/nats-stream.ts'
 
@@ -13,7 +14,7 @@ export interface StreamOptions {
   readonly name: string
   /** Servers that keep the stream. Default 3 on a cluster, 1 on a lone server. */
   readonly replicas?: number | undefined
-  /** Bytes the stream may take; what comes beyond them is `LogFull`. Default 10 GiB. */
+  /** Bytes the stream may take; what comes beyond its share of them is `LogFull`. Default 10 GiB. */
   readonly maxBytes?: number | undefined
   /** Whether there must be a stream already: else its lack is `LogReset`. Default false. */
   readonly mustExist?: boolean | undefined
@@ -40,6 +41,12 @@ const SETTINGS = {
   deny_delete: true,
   allow_rollup_hdrs: false,
 } as const satisfies Partial<StreamConfig>
+
+/** Subject, message id and the servers' own bytes of an entry. */
+const STORED_BESIDE = 256
+
+/** Bytes that an entry takes in the stream, about. */
+export const storedBytes = (frame: Bytes): number => frame.length + STORED_BESIDE
 
 export function logStream(options: StreamOptions): WantedStream {
   const { name, replicas, maxBytes = MAX_BYTES, mustExist } = options

@@ -1,8 +1,18 @@
 /** A log in memory that keeps its frames by itself (`self`), with any number of followers. */
-import { copyBytes, type Bytes } from '../core/bytes.ts'
+import { copyBytes, EMPTY, type Bytes } from '../core/bytes.ts'
 import type { Env } from '../core/env.ts'
 import { HoldfastError } from '../core/errors.ts'
-import type { Appended, Log, LogFollower, Position, Unfollow } from './log.ts'
+import {
+  logTrimmed,
+  ROOM_SHARE,
+  type Appended,
+  type EntryUse,
+  type Log,
+  type LogFollower,
+  type LogRoom,
+  type Position,
+  type Unfollow,
+} from './log.ts'
 
 interface Cursor {
   next: Position
@@ -11,31 +21,48 @@ interface Cursor {
   ended: boolean
 }
 
-export function openMemoryLog(env: Env): Log {
-  return new MemoryLog(env)
+/** `maxBytes`: of frames. Default: no limit. */
+export function openMemoryLog(env: Env, maxBytes: number = Number.POSITIVE_INFINITY): Log {
+  return new MemoryLog(env, maxBytes)
 }
 
 class MemoryLog implements Log {
   readonly durability = 'self'
   readonly #env: Env
+  readonly #maxBytes: number
+  readonly room: LogRoom
+  /** By position, counted from 0; those that were trimmed are empty. */
   readonly #frames: Bytes[] = []
+  #first: Position = 1
+  #bytes = 0
   readonly #places = new Map<string, Position>()
   readonly #cursors = new Set<Cursor>()
   #closed = false
 
-  constructor(env: Env) {
+  constructor(env: Env, maxBytes: number) {
     this.#env = env
+    this.#maxBytes = maxBytes
+    this.room = {
+      extent: () =>
+        Promise.resolve({ first: this.#first, last: this.last(), bytes: this.#bytes, maxBytes }),
+      trim: (below) => Promise.resolve(this.#trim(below)),
+    }
   }
 
   last(): Position {
     return this.#frames.length
   }
 
-  append(frame: Bytes, messageId: string): Promise<Appended> {
+  append(frame: Bytes, messageId: string, use: EntryUse = 'data'): Promise<Appended> {
     if (this.#closed) return Promise.reject(new HoldfastError('Closed', 'the log is closed'))
     const known = this.#places.get(messageId)
     if (known !== undefined) return Promise.resolve({ position: known })
+    if (this.#bytes + frame.length > ROOM_SHARE[use] * this.#maxBytes) {
+      const message = `the log holds ${this.#maxBytes} bytes at the most`
+      return Promise.reject(new HoldfastError('LogFull', message))
+    }
     this.#frames.push(copyBytes(frame))
+    this.#bytes += frame.length
     const position = this.#frames.length
     this.#places.set(messageId, position)
     for (const cursor of this.#cursors) this.#schedule(cursor)
@@ -65,9 +92,24 @@ class MemoryLog implements Log {
     this.#env.timers.soon(() => {
       cursor.scheduled = false
       while (!cursor.ended && cursor.next <= this.#frames.length) {
+        if (cursor.next < this.#first) return this.#fail(cursor)
         const position = cursor.next++
         cursor.follower.entry(position, this.#frames[position - 1] as Bytes)
       }
     })
+  }
+
+  #trim(below: Position): void {
+    const end = Math.min(below, this.#frames.length + 1)
+    for (; this.#first < end; this.#first++) {
+      this.#bytes -= (this.#frames[this.#first - 1] as Bytes).length
+      this.#frames[this.#first - 1] = EMPTY
+    }
+  }
+
+  #fail(cursor: Cursor): void {
+    cursor.ended = true
+    this.#cursors.delete(cursor)
+    cursor.follower.failed(logTrimmed(cursor.next, this.#first))
   }
 }

@@ -20,6 +20,7 @@ import { putEntry } from '../log/entry-store.ts'
 import type { Log, LogFollower, Position, Unfollow } from '../log/log.ts'
 import { StoreBatch, type Store, type StoreReader } from '../store/store.ts'
 import { applyOps, type ApplyTarget, type OverlayRow } from './apply-ops.ts'
+import { readBeginning } from './beginning.ts'
 import { ChangeDraft, type OpResult } from './change-record.ts'
 import { changeKey, metaKey } from './layout.ts'
 import {
@@ -82,6 +83,7 @@ export class ApplyLoop implements ApplyTarget {
   #queue: Queued[] = []
   #draining = false
   #flushed: Position
+  readonly #begins: Position
   #halted: HoldfastError | undefined
   #unfollow: Unfollow = () => undefined
   readonly #recorded: RecordedVerdicts | undefined
@@ -98,6 +100,7 @@ export class ApplyLoop implements ApplyTarget {
     this.state = loadState(store)
     this.stats = ShardStats.load(store)
     this.#flushed = this.state.position
+    this.#begins = readBeginning(store)
     this.window = restoreWindow(store, this.state)
   }
 
@@ -115,6 +118,14 @@ export class ApplyLoop implements ApplyTarget {
     if (this.#flushed === this.state.position) return this.#flushed
     const record = this.store.get(STATE_KEY)
     return record === undefined ? 0 : recordPosition(record)
+  }
+
+  /**
+   * The oldest position whose raw entry and record are kept here: as the log-wide trim says, or later,
+   * in a store that began with a snapshot.
+   */
+  get oldest(): Position {
+    return Math.max(this.state.trimmed, this.#begins)
   }
 
   get halted(): HoldfastError | undefined {

@@ -128,7 +128,7 @@ export class Barriers {
     const { identity } = this.#loop.state
     const frame = encodeControl(identity, { kind: 'barrier', nonce })
     const name = `${hex(identity)}.barrier.${hex(nonce)}`
-    const parcel = this.#carrier.take({ frame, name, ordered: false })
+    const parcel = this.#carrier.take({ frame, name, ordered: false, use: 'reading' })
     this.#sent.set(hex(nonce), { parcel, readers })
   }
 

@@ -88,7 +88,7 @@ export class Carrier {
 
   #append(parcel: Parcel): void {
     const { attempt } = parcel
-    this.#log.append(parcel.frame, parcels.messageId(parcel)).then(
+    this.#log.append(parcel.frame, parcels.messageId(parcel), parcel.use).then(
       ({ position }) => this.#acked(parcel, attempt, position),
       (cause: unknown) => this.#rejected(parcel, attempt, cause),
     )

@@ -46,9 +46,13 @@ import {
   tablePrefix,
 } from './layout.ts'
 import { decodeState, type LogState } from './log-state.ts'
+import { BEGINNING_KEY, readBeginning } from './beginning.ts'
 import { NODE_KEY, readNodeId } from './node-id.ts'
 import { decodeRow, rowCheck, rowIsIntact, rowShard, type Row } from './row-codec.ts'
 import { addRow, decodeStat, emptyStat, type ShardStat } from './shard-stats.ts'
+
+/** What the meta space has, by the keys. */
+const RECORDS = [STATE_KEY, DEFINITIONS_KEY, NODE_KEY, BEGINNING_KEY]
 
 export interface Problem {
   readonly where: string
@@ -273,12 +277,12 @@ class Check {
   /** Raw entries and the records of their decisions, from the oldest kept on. */
   async #checkLog(state: LogState): Promise<void> {
     const oldest = edgeEntry(this.#reader, 'oldest')
-    const start = Math.max(1, state.trimmed)
+    const start = Math.max(1, state.trimmed, readBeginning(this.#reader))
     if (oldest > start || (oldest === 0 && state.position >= start)) {
       this.#report(`entry ${start}`, 'is missing')
     }
     let chain: Bytes = new Uint8Array(DIGEST_BYTES)
-    const whole = state.trimmed === 0
+    const whole = start === 1
     let chunks = 0
     const decided = new Set<number>()
     for (let position = start; position <= state.position; position++) {
@@ -305,7 +309,7 @@ class Check {
       () => undefined,
     )
     if (stray !== chunks) this.#report('log', `has ${stray} chunks; its entries have ${chunks}`)
-    await this.#checkRecords(state, decided)
+    await this.#checkRecords(start, decided)
   }
 
   /** The chunks of an entry are numbered without a gap. */
@@ -319,7 +323,7 @@ class Check {
   }
 
   /** Each entry that decided something has a record of it, and there are no others. */
-  async #checkRecords(state: LogState, decided: Set<number>): Promise<void> {
+  async #checkRecords(start: number, decided: Set<number>): Promise<void> {
     await this.#walk(CHANGE_SPACE, (key, value) => {
       const where = `record ${hex(key)}`
       if (key.length !== CHANGE_KEY_BYTES) {
@@ -329,7 +333,7 @@ class Check {
       const position = changePosition(key)
       this.#attempt(where, () => decodeChangeRecord(position, value))
       // Those of trimmed entries go when the janitor comes by.
-      if (!decided.delete(position) && position >= state.trimmed)
+      if (!decided.delete(position) && position >= start)
         this.#report(where, 'has no entry that decided anything')
     })
     const [first] = decided
@@ -351,7 +355,7 @@ class Check {
     this.#reader.scan(
       { gte: Uint8Array.of(META_SPACE), lt: Uint8Array.of(META_SPACE + 1) },
       (key) => {
-        if (![STATE_KEY, DEFINITIONS_KEY, NODE_KEY].some((known) => equalBytes(key, known))) {
+        if (!RECORDS.some((known) => equalBytes(key, known))) {
           this.#report(`key ${hex(key)}`, 'is no record of Holdfast')
         }
       },

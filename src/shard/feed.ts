@@ -46,7 +46,7 @@ export function changesAt(node: Node, position: Position, table: number): TableC
   const { store, loop } = node
   const record = store.get(changeKey(position))
   // No record, no committed transaction; but a trimmed one has none either.
-  if (record === undefined && position >= loop.state.trimmed) return NOTHING
+  if (record === undefined && position >= loop.oldest) return NOTHING
   const decided = record === undefined ? undefined : decodeChangeRecord(position, copyBytes(record))
   const frame = decided === undefined ? undefined : readEntry(store, position)
   if (frame === undefined || decided === undefined) {
@@ -54,7 +54,7 @@ export function changesAt(node: Node, position: Position, table: number): TableC
       'FeedTrimmed',
       `the changes at position ${position} are no longer kept`,
       {
-        details: { position, oldest: loop.state.trimmed },
+        details: { position, oldest: loop.oldest },
       },
     )
   }

@@ -36,8 +36,12 @@ export interface LogState {
   alone: boolean
   /** Frames that were nobody's, counted (S1). */
   foreign: number
-  /** Raw entries below this position may be gone. */
+  /** Raw entries below this position may be gone from the nodes' stores. */
   trimmed: Position
+  /** Entries below this position may be gone from the log that nodes share (release.ts). */
+  released: Position
+  /** What nodes said that they have flushed, by their ids in hex; of no use below `released`. */
+  readonly flushedBy: Map<string, Position>
   windowSize: WindowSize
   /** Reads below it cannot be judged; entries above it that wrote are in the window. */
   windowFloor: Position
@@ -60,6 +64,8 @@ export function emptyState(): LogState {
     alone: false,
     foreign: 0,
     trimmed: 0,
+    released: 0,
+    flushedBy: new Map(),
     windowSize: WINDOW_SIZE,
     windowFloor: 0,
     sessions: new Map(),
@@ -105,9 +111,27 @@ export function encodeState(state: LogState): Bytes {
   writer.varint(state.windowFloor)
   writer.varint(state.sessions.size)
   for (const session of state.sessions.values()) writeSession(writer, session)
+  if (state.released > 0 || state.flushedBy.size > 0) writeReleased(state)
   const bytes = writer.finish()
   Buffer.from(bytes.buffer, bytes.byteOffset).writeUInt32LE(crc32(bytes, 4), 0)
   return bytes
+}
+
+/** Only where something was released: an embedded database never has it. */
+function writeReleased({ released, flushedBy }: LogState): void {
+  writer.varint(released)
+  writer.varint(flushedBy.size)
+  for (const [node, position] of flushedBy) {
+    writer.text(node)
+    writer.varint(position)
+  }
+}
+
+function readReleased(state: LogState, reader: ByteReader): void {
+  state.released = reader.varint()
+  for (let left = reader.varint(); left > 0; left--) {
+    state.flushedBy.set(reader.text(), reader.varint())
+  }
 }
 
 /**
@@ -143,6 +167,7 @@ export function decodeState(record: Bytes, definitions: Bytes | undefined): LogS
       const session = readSession(reader)
       state.sessions.set(session.id, session)
     }
+    if (reader.at < record.length) readReleased(state, reader)
     state.recent.add(state.position, state.entryChain, state.decisionChain)
     if (definitions !== undefined) readDefinitions(state, definitions)
     return state

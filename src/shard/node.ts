@@ -12,13 +12,18 @@ import { LIMITS } from '../core/limits.ts'
 import { onAbort } from '../core/on-abort.ts'
 import { digest64, type Digest64 } from '../core/hash.ts'
 import { prefixOf } from '../log/entry.ts'
+import { readEntry } from '../log/entry-store.ts'
 import type { Log, Position } from '../log/log.ts'
 import { StoreBatch, type Store } from '../store/store.ts'
 import { ApplyLoop } from './apply-loop.ts'
 import { HIDDEN_TABLES, shardOfBytes, shardOfKey, type TableDefinition } from './definitions.ts'
+import { LogWithPeers } from './catch-up/log-with-peers.ts'
+import { servePeers, type Keeper } from './catch-up/peers.ts'
+import { SnapshotServer } from './catch-up/snapshot-source.ts'
 import type { Durability } from './durability.ts'
 import { Janitor, type Retention } from './janitor.ts'
 import { encodeRowKey, rowKey, ROW_KEY_AT } from './layout.ts'
+import { LogTrimmer, type LogTail } from './log-trimmer.ts'
 import { NODE_ID_BYTES, putNodeId, readNodeId } from './node-id.ts'
 import { Peers, type Moving } from './peers.ts'
 import { Proposer, type CallOptions } from './proposer.ts'
@@ -35,6 +40,8 @@ export interface NodeOptions {
   readonly durability?: (() => Durability) | undefined
   /** Shards of a new database; ignored for one that is there. Default 16. */
   readonly shards?: number | undefined
+  /** What stays in the log that nodes share. */
+  readonly tail?: LogTail | undefined
   /** Raw entries are kept for at least this long, and up to this many bytes (S8). */
   readonly retention?: Retention | undefined
 }
@@ -67,6 +74,8 @@ export class Node {
   /** Undefined where there are no other nodes. */
   readonly peers: Peers | undefined
   readonly #durability: () => Durability
+  readonly #trimmer: LogTrimmer
+  readonly #snapshots: SnapshotServer
   /** Names this node for ever, in hex; kept in its store. */
   readonly id: string
   /** Names this incarnation of it. */
@@ -95,11 +104,18 @@ export class Node {
     this.loop = new ApplyLoop(env, store)
     const own: Durability = store.durability === 'memory' ? 'memory' : 'fsynced'
     this.#durability = options.durability ?? (() => own)
-    this.log = options.openLog(store, this.loop.state.position)
-    this.proposer = new Proposer(env, this.log, this.loop, { id, incarnation })
     this.bus = options.bus
+    this.log = this.#withPeers(options.openLog(store, this.loop.state.position))
+    this.proposer = new Proposer(env, this.log, this.loop, { id, incarnation })
     this.peers = this.bus && this.#peersOver(this.bus, options.name)
     this.janitor = new Janitor(this, options.retention ?? {})
+    this.#trimmer = new LogTrimmer(this, options.tail ?? {})
+    this.#snapshots = new SnapshotServer(env, store)
+  }
+
+  #withPeers(log: Log): Log {
+    const { env, bus, loop, incarnation } = this
+    return bus === undefined ? log : new LogWithPeers({ env, log, bus, loop, incarnation })
   }
 
   /** What an ack means now: as it was last read. */
@@ -126,12 +142,30 @@ export class Node {
       await this.store.flush()
     }
     this.peers?.start()
+    if (this.bus !== undefined) {
+      servePeers(this.bus, this.#keeper())
+      this.#snapshots.serve(this.bus, this.incarnation)
+    }
     this.loop.follow(this.log)
     // Others may have founded it: a shared log is read before a genesis is offered.
     if (this.loop.state.shards === 0) await this.loop.reached(this.log.last())
     if (this.loop.state.shards === 0) await this.proposer.found(shards)
     await this.proposer.open()
     this.janitor.start()
+    this.#trimmer.start()
+  }
+
+  /** What other nodes can have from here. */
+  #keeper(): Keeper {
+    const { loop, store, incarnation } = this
+    return {
+      offer: () => {
+        const { oldest, flushed } = loop
+        return { incarnation, identity: hex(loop.state.identity), oldest, flushed }
+      },
+      frameAt: (position) => readEntry(store, position),
+      chainAt: (position) => loop.state.recent.at(position)?.entryChain,
+    }
   }
 
   /** As `reached`, for a position that may never come. Throws `DeadlineExceeded`, `Cancelled`. */
@@ -240,6 +274,8 @@ export class Node {
     if (this.#closed) return
     this.#closed = true
     this.janitor.stop()
+    this.#trimmer.stop()
+    this.#snapshots.stop()
     await this.proposer.close()
     this.peers?.stop()
     await this.loop.close()

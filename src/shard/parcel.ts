@@ -17,7 +17,7 @@
  */
 import type { Bytes } from '../core/bytes.ts'
 import { HoldfastError } from '../core/errors.ts'
-import type { Position } from '../log/log.ts'
+import type { EntryUse, Position } from '../log/log.ts'
 
 /** An append without an answer is taken for lost after this. */
 const ACK_WAIT_MS = 2_000
@@ -33,6 +33,7 @@ export interface Parcel {
   readonly name: string
   /** A numbered batch: those are taken in their order. */
   readonly ordered: boolean
+  readonly use: EntryUse
   /** What was applied here when it was first handed over. */
   readonly since: Position
   /** When it was first handed over, by the monotonic clock. */
@@ -50,6 +51,7 @@ export interface ParcelOptions {
   readonly frame: Bytes
   readonly name: string
   readonly ordered: boolean
+  readonly use: EntryUse
 }
 
 /** A parcel that is handed over now. */

@@ -123,7 +123,7 @@ export class Proposer implements ApplyListener {
     const value: Genesis = { shards, timeMs: this.#env.clock.wallMs(), alone }
     const frame = encodeControl(identity, { kind: 'genesis', value: { ...value } })
     const name = `${hex(identity)}.genesis`
-    const parcel = this.#carrier.take({ frame, name, ordered: false })
+    const parcel = this.#carrier.take({ frame, name, ordered: false, use: 'upkeep' })
     await this.#started()
     this.#carrier.arrived(parcel)
   }
@@ -218,6 +218,7 @@ export class Proposer implements ApplyListener {
           this.#readBatch(position, decision, results)
         return
       case 'foreign':
+      case 'released':
         return
     }
   }
@@ -468,7 +469,7 @@ export class Proposer implements ApplyListener {
     })
     const readers = this.#barriers.board()
     const name = `${hex(state.identity)}.${this.#tenure.session}.${number}.${hex(digest)}`
-    const parcel = this.#carrier.take({ frame, name, ordered: true })
+    const parcel = this.#carrier.take({ frame, name, ordered: true, use: 'data' })
     // A log that delivers at once may have stopped the node by it.
     if (this.#told !== undefined) for (const one of waiting) failCaller(one, this.#told)
     else this.#sealed.push({ number, digest, waiting, readers, parcel })

@@ -12,6 +12,7 @@ import type { Position } from '../log/log.ts'
 import { runCommand, type CommandResult } from './command.ts'
 import { HIDDEN_TABLES } from './definitions.ts'
 import type { LogState } from './log-state.ts'
+import { release } from './release.ts'
 import { enter, judge, VERDICTS, type Verdict } from './resolver.ts'
 import { admit, applied, close, newSession, type Admission } from './session.ts'
 import type { Window } from './window.ts'
@@ -42,6 +43,7 @@ export type Decision =
   | { readonly kind: 'opened'; readonly session: Position; readonly nonce: Bytes }
   | { readonly kind: 'closed'; readonly session: Position }
   | { readonly kind: 'barrier'; readonly nonce: Bytes }
+  | { readonly kind: 'released' }
   | {
       readonly kind: 'batch'
       readonly batch: Batch
@@ -110,6 +112,9 @@ function decideEntry(
       return open(state, window, position, entry.value as unknown as Opening)
     case 'barrier':
       return { kind: 'barrier', nonce: entry.nonce }
+    case 'release':
+      release(state, position, entry)
+      return { kind: 'released' }
     case 'close': {
       const session = state.sessions.get(entry.session)
       if (session?.open === true) close(session, position)
@@ -243,6 +248,7 @@ const DECISIONS: readonly Decision['kind'][] = [
   'closed',
   'batch',
   'barrier',
+  'released',
 ]
 
 /** A decision as the bytes that the decision chain folds. */

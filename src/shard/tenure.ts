@@ -60,7 +60,7 @@ export class Tenure {
     const { identity } = this.#loop.state
     const frame = encodeControl(identity, { kind: 'open', value: { ...value } })
     const name = `${hex(identity)}.open.${hex(nonce)}`
-    const parcel = this.#carrier.take({ frame, name, ordered: false })
+    const parcel = this.#carrier.take({ frame, name, ordered: false, use: 'upkeep' })
     this.#opening = { nonce, parcel }
   }
 
@@ -81,7 +81,7 @@ export class Tenure {
       const { identity } = this.#loop.state
       const frame = encodeControl(identity, { kind: 'close', session })
       const name = `${hex(identity)}.close.${session}.${hex(this.#node.incarnation)}`
-      const parcel = this.#carrier.take({ frame, name, ordered: false })
+      const parcel = this.#carrier.take({ frame, name, ordered: false, use: 'upkeep' })
       this.#closing.set(session, { parcel, read: resolve })
     })
   }

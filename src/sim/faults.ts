@@ -2,7 +2,10 @@
 import { must } from '../core/assert.ts'
 import type { Bytes } from '../core/bytes.ts'
 import type { Cancel } from '../core/env.ts'
+import { ROOM_SHARE } from '../log/log.ts'
+import { STATE_KEY } from '../shard/apply-loop.ts'
 import { ROW_SPACE } from '../shard/layout.ts'
+import { recordPosition } from '../shard/log-state.ts'
 import type { Draw } from './draw.ts'
 import type { Fault, FaultKind } from './fault-plan.ts'
 import type { FaultWorld } from './fault-world.ts'
@@ -158,11 +161,13 @@ export class FaultDesk<R extends Running> {
       this.#backups.set(machine, disk.image('durable'))
       // The first one only makes the backup that a later one puts back.
       if (backup === undefined) return NOTHING
+      if (!this.#hasSpare(machine)) return undefined
       machine.crash('process')
       disk.restore(backup)
       return () => machine.start()
     }
     if (fault.kind === 'damaged-disk') {
+      if (!this.#hasSpare(machine)) return undefined
       machine.crash('power')
       disk.damage('StoreCorrupt')
       return () => {
@@ -173,10 +178,23 @@ export class FaultDesk<R extends Running> {
     }
     const { machines } = this.#world
     const other = machines[numberOf(fault, 'of') % machines.length] as Machine<R>
-    if (other === machine) return undefined
+    if (other === machine || !this.#hasSpare(machine)) return undefined
     machine.crash('process')
     disk.restore(this.#world.disk(other).image('durable'))
     return () => machine.start()
+  }
+
+  /**
+   * Whether another node has on its disk all that the log no longer keeps: of the disks that have it,
+   * the last is not promised to be dispensable.
+   */
+  #hasSpare(machine: Machine<R>): boolean {
+    const { log, machines } = this.#world
+    if (log === undefined || log.first === 1) return true
+    return machines.some((other) => {
+      const record = other === machine ? undefined : this.#world.disk(other).durableAt(STATE_KEY)
+      return record !== undefined && recordPosition(record) >= log.first - 1
+    })
   }
 
   #beginClock(fault: Fault): () => void {
@@ -281,7 +299,11 @@ export class FaultDesk<R extends Running> {
         return () => log.slow(server, 1)
       }
       case 'log-full':
-        return rated(log, { maxBytes: log.bytes }, { maxBytes: Number.POSITIVE_INFINITY })
+        return rated(
+          log,
+          { maxBytes: Math.ceil(log.bytes / ROOM_SHARE.data) },
+          { maxBytes: Number.POSITIVE_INFINITY },
+        )
       case 'log-lazy-fsync':
         log.powerLoss(Array.from({ length: log.servers }, (_, i) => i))
         return () => restartAll(log)

@@ -1,4 +1,5 @@
 /** Runs one plan of a workload from founding to verdict. */
+import type { LogTail } from '../shard/log-trimmer.ts'
 import type { WindowSize } from '../shard/window.ts'
 import { drawFrom } from './draw.ts'
 import { Kernel, type KernelOptions } from './kernel.ts'
@@ -128,8 +129,9 @@ export function runWorkload(
 ): Promise<RunResult> {
   const { tables, retention } = workload
   const window = drawFrom(plan.seed, 'window').pick(WINDOWS)
+  const tail = drawFrom(plan.seed, 'tail').pick(TAILS)
   const limitMs = WORKLOAD_MS_MAX
-  return runDriver(plan, { tables, retention, kernel, window, limitMs }, async (sim) => {
+  return runDriver(plan, { tables, retention, kernel, window, tail, limitMs }, async (sim) => {
     const run = workload.begin(sim)
     await run.setUp?.()
     const skip = new Set(plan.skip)
@@ -151,6 +153,9 @@ export function runWorkload(
 
 /** As it is, and so small that the log is trimmed, and reads grow too old, within a run. */
 const WINDOWS: readonly (WindowSize | undefined)[] = [undefined, { entries: 24, writes: 10_000 }]
+
+/** As it is, and so short that nodes that were away find entries gone. */
+const TAILS: readonly (LogTail | undefined)[] = [undefined, { entries: 32 }]
 
 /** Half of the operations come alone, half in crowds, at moments that all clients share. */
 const CROWD_SHARE = 0.5

@@ -7,7 +7,7 @@
  * be read at once, and is flushed in the background (a node of a cluster, S14).
  */
 import { assert } from '../core/assert.ts'
-import type { Bytes } from '../core/bytes.ts'
+import { binaryString, type Bytes } from '../core/bytes.ts'
 import { HoldfastError } from '../core/errors.ts'
 import type { Store } from '../store/store.ts'
 import type { Draw } from './draw.ts'
@@ -135,6 +135,11 @@ export class SimDisk {
   image(state: 'durable' | 'committed'): DiskImage {
     const rows = state === 'durable' ? this.#medium.durable : this.#medium.rows
     return { rows: this.#medium.withoutFlips(rows) }
+  }
+
+  /** What is durable under a key; undefined on a damaged disk. */
+  durableAt(key: Bytes): Bytes | undefined {
+    return this.#damage === undefined ? this.#medium.durable.get(binaryString(key)) : undefined
   }
 
   /** Puts `image` in place of all that is on it, sound. No process has it open. */

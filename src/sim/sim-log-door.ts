@@ -1,6 +1,6 @@
 /** What the servers of the simulated log do for one client: connections, appends, deliveries. */
 import { HoldfastError } from '../core/errors.ts'
-import type { Position } from '../log/log.ts'
+import { ROOM_SHARE, type LogExtent, type Position } from '../log/log.ts'
 import type { Draw } from './draw.ts'
 import type { Kernel, Owner } from './kernel.ts'
 import { Link, type Reaches } from './sim-log-link.ts'
@@ -19,7 +19,7 @@ export interface SimLogRates {
   lostAck: number
   /** An append is committed once more later: its message id was not remembered. */
   doubled: number
-  /** Bytes of frames; an append beyond them is refused as `LogFull`. */
+  /** Bytes of frames; an append beyond its share of them is refused as `LogFull`. */
   maxBytes: number
 }
 
@@ -40,6 +40,8 @@ export interface SimLogWorld {
   readonly reaches: Reaches
   readonly latencyMs: number
   readonly rates: SimLogRates
+  /** Lets entries go, and tells their readers. */
+  readonly trim: (below: Position) => void
   readonly links: Set<Link>
   readonly subscriptions: Set<Subscription>
   /** How often a client has sent a message: each time has draws of its own. */
@@ -90,6 +92,17 @@ export class SimLogDoor implements Engine {
     })
   }
 
+  extent(link: Link, below: Position, answer: (extent: LogExtent) => void): void {
+    const { stream, servers, rates, trim } = this.#world
+    link.up(() => {
+      if (!link.server.up || link.server.isolated || servers.leader === undefined) return
+      if (below > 1) trim(below)
+      const { first, last, bytes } = stream
+      const { maxBytes } = rates
+      link.down('log extent', () => answer({ first, last, bytes, maxBytes }))
+    })
+  }
+
   #link(port: SimLogPort, server: SimServer): Link {
     const { kernel, reaches, latencyMs, links, subscriptions } = this.#world
     const link: Link = new Link({
@@ -120,7 +133,7 @@ export class SimLogDoor implements Engine {
   #arrived(port: SimLogPort, link: Link, request: Request, draw: Draw): void {
     const { kernel, stream, servers, rates } = this.#world
     const { server } = link
-    const { frame, messageId } = request
+    const { frame, messageId, use } = request
     const refuse = (error: HoldfastError): void =>
       link.down('log refusal', () => port.refused(request, error), draw)
     if (!server.up) return
@@ -139,7 +152,7 @@ export class SimLogDoor implements Engine {
     if (known !== undefined) ack(known)
     else if (servers.isInFlight(messageId)) {
       refuse(new HoldfastError('OutcomeUnknown', 'the same message is being committed'))
-    } else if (stream.bytes + frame.length > rates.maxBytes) {
+    } else if (stream.bytes + frame.length > ROOM_SHARE[use] * rates.maxBytes) {
       refuse(new HoldfastError('LogFull', `the log holds ${rates.maxBytes} bytes at the most`))
     } else {
       const committed = (position: Position): void => {

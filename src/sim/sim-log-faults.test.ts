@@ -2,8 +2,8 @@
 import { describe, expect, it } from 'vitest'
 import type { Bytes } from '../core/bytes.ts'
 import { delay, type Env } from '../core/env.ts'
-import { isHoldfastError } from '../core/errors.ts'
-import type { Position } from '../log/log.ts'
+import { isHoldfastError, type HoldfastError } from '../core/errors.ts'
+import type { EntryUse, Position } from '../log/log.ts'
 import { Kernel, type Owner } from './kernel.ts'
 import { machineClock, simEnv } from './sim-env.ts'
 import type { SimLog } from './sim-log-port.ts'
@@ -160,12 +160,29 @@ describe('an append', () => {
   it('is refused by name when the log is full, until it is trimmed', () =>
     inWorld({}, async ({ cluster, client }) => {
       const { log } = await client('a')
-      cluster.setRates({ maxBytes: 8 })
+      cluster.setRates({ maxBytes: 10 })
       expect(await outcome(log, 'four')).toBe(1)
-      expect(await outcome(log, 'more')).toBe(2)
+      expect(await outcome(log, 'fives')).toBe(2)
       expect(await outcome(log, 'x')).toBe('LogFull')
-      cluster.trim(2)
+      await log.room?.trim(2)
       expect(await outcome(log, 'x')).toBe(3)
+    }))
+
+  it('finds the room that is kept for upkeep where data finds none', () =>
+    inWorld({}, async ({ cluster, client }) => {
+      const { log } = await client('a')
+      cluster.setRates({ maxBytes: 100 })
+      const taken = async (bytes: number, use: EntryUse): Promise<unknown> =>
+        log.append(new Uint8Array(bytes), `${use} ${bytes}`, use).then(
+          ({ position }) => position,
+          (error: unknown) => (error as HoldfastError).code,
+        )
+      expect(await taken(90, 'data')).toBe(1)
+      expect(await taken(1, 'data')).toBe('LogFull')
+      expect(await taken(5, 'reading')).toBe(2)
+      expect(await taken(1, 'reading')).toBe('LogFull')
+      expect(await taken(5, 'upkeep')).toBe(3)
+      expect(await taken(1, 'upkeep')).toBe('LogFull')
     }))
 
   it('waits for a connection, and fails as not sent without one', () =>

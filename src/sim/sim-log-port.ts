@@ -6,7 +6,17 @@
 import { copyBytes, type Bytes } from '../core/bytes.ts'
 import type { Cancel, Env } from '../core/env.ts'
 import { HoldfastError } from '../core/errors.ts'
-import type { Appended, Log, LogFollower, Position, Unfollow } from '../log/log.ts'
+import {
+  logTrimmed,
+  type Appended,
+  type EntryUse,
+  type Log,
+  type LogExtent,
+  type LogFollower,
+  type LogRoom,
+  type Position,
+  type Unfollow,
+} from '../log/log.ts'
 import type { Link } from './sim-log-link.ts'
 import type { StoredEntry } from './sim-log-stream.ts'
 
@@ -31,6 +41,7 @@ export interface Cursor {
 export interface Request {
   readonly frame: Bytes
   readonly messageId: string
+  readonly use: EntryUse
   sent: boolean
   readonly resolve: (appended: Appended) => void
   readonly reject: (error: HoldfastError) => void
@@ -49,10 +60,16 @@ export interface Engine {
   dial(port: SimLogPort, current: Link | undefined): void
   publish(port: SimLogPort, link: Link, request: Request): void
   subscribe(port: SimLogPort, link: Link, cursor: Cursor): void
+  /** Asks what is kept, once entries below `below` are trimmed; answered only by a leader. */
+  extent(link: Link, below: Position, answer: (extent: LogExtent) => void): void
 }
 
 export class SimLogPort implements SimLog {
   readonly durability = 'self'
+  readonly room: LogRoom = {
+    extent: () => this.#extent(0),
+    trim: async (below) => void (await this.#extent(below)),
+  }
   readonly ready: Promise<void>
   readonly #env: Env
   readonly #engine: Engine
@@ -80,12 +97,13 @@ export class SimLogPort implements SimLog {
     return this.#status.last
   }
 
-  append(frame: Bytes, messageId: string): Promise<Appended> {
+  append(frame: Bytes, messageId: string, use: EntryUse = 'data'): Promise<Appended> {
     if (this.#closed) return Promise.reject(new HoldfastError('Closed', 'the log is closed'))
     return new Promise((resolve, reject) => {
       const request: Request = {
         frame: copyBytes(frame),
         messageId,
+        use,
         sent: false,
         resolve,
         reject,
@@ -103,6 +121,18 @@ export class SimLogPort implements SimLog {
       if (this.#link !== undefined) this.#engine.subscribe(this, this.#link, cursor)
     }
     return () => this.#end(cursor)
+  }
+
+  #extent(below: Position): Promise<LogExtent> {
+    return new Promise((resolve, reject) => {
+      const none = new HoldfastError('LogUnavailable', 'no server said what the log keeps')
+      const cancel = this.#env.timers.after(this.#timeoutMs, () => reject(none))
+      if (this.#link === undefined) return
+      this.#engine.extent(this.#link, below, (extent) => {
+        cancel()
+        resolve(extent)
+      })
+    })
   }
 
   close(): Promise<void> {
@@ -180,10 +210,7 @@ export class SimLogPort implements SimLog {
   trimmed(cursor: Cursor, first: Position): void {
     if (cursor.ended) return
     this.#end(cursor)
-    const message = `log entry ${cursor.next} was trimmed; the oldest kept is ${first}`
-    cursor.follower.failed(
-      new HoldfastError('LogTrimmed', message, { details: { position: cursor.next, first } }),
-    )
+    cursor.follower.failed(logTrimmed(cursor.next, first))
   }
 
   /** The newest position goes back only when the log has another history than before. */

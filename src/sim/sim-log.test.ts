@@ -22,10 +22,6 @@ logContract('simulated log', () => {
         followers: 'many',
         reopen: port,
         another: port,
-        trim: (below) => {
-          cluster.trim(below)
-          return Promise.resolve()
-        },
       }
     }
     return port()

@@ -73,6 +73,7 @@ export class SimLogCluster {
       reaches: options.reaches ?? (() => true),
       latencyMs: options.latencyMs ?? DEFAULTS.latencyMs,
       rates: { ...CALM },
+      trim: (below) => this.trim(below),
       links: new Set(),
       subscriptions: new Set(),
       sends: new Map(),

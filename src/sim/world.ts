@@ -8,8 +8,12 @@ import { HoldfastError, isHoldfastError } from '../core/errors.ts'
 import { openLocalLog } from '../log/local-log.ts'
 import type { Retention } from '../shard/janitor.ts'
 import type { Durability } from '../shard/durability.ts'
+import { bootstrapped } from '../shard/catch-up/bootstrap.ts'
+import { LogWithPeers } from '../shard/catch-up/log-with-peers.ts'
+import type { LogTail } from '../shard/log-trimmer.ts'
 import type { Node } from '../shard/node.ts'
 import type { WindowSize } from '../shard/window.ts'
+import type { Store } from '../store/store.ts'
 import { openMemoryStore } from '../store/memory-store.ts'
 import type { Database } from '../table/database.ts'
 import type { TableDefinitions } from '../table/schema.ts'
@@ -17,7 +21,7 @@ import { startDatabase, type DatabaseOptions } from '../table/start-database.ts'
 import { ambientOf } from './ambient.ts'
 import { hostApp, transportOf, type HostedApp } from './app-host.ts'
 import { connectionError, type Transport } from './app/virtual-fetch.ts'
-import { CRASHED_WITH_WORK } from './coverage.ts'
+import { BEGAN_ANEW, CAUGHT_UP, CRASHED_WITH_WORK, TRIMMED } from './coverage.ts'
 import { isHostile } from './fault-plan.ts'
 import { FaultDesk } from './faults.ts'
 import type { Kernel, Owner } from './kernel.ts'
@@ -53,6 +57,8 @@ export interface WorldOptions {
   readonly retention?: Retention | undefined
   /** The log's setting from the beginning. Default: as large as it is for everybody. */
   readonly window?: WindowSize | undefined
+  /** What stays in a shared log. Default: so much that no run trims it. */
+  readonly tail?: LogTail | undefined
   /** Virtual milliseconds after which a run that has not ended stands still. Default: for ever. */
   readonly limitMs?: number | undefined
 }
@@ -226,14 +232,19 @@ export class World<Api = unknown> {
   ): Promise<Database<T>> {
     const { env, owner, machine } = incarnation
     const isMemory = options.memory === true
-    const store = isMemory ? openMemoryStore(env) : this.disk(machine).open(owner)
+    let store = isMemory ? openMemoryStore(env) : this.disk(machine).open(owner)
     const shared = isMemory ? undefined : await this.#connect(owner, incarnation)
     const openLog = shared === undefined ? openLocalLog : () => shared
     const bus = shared === undefined ? undefined : await this.buses.connect(owner, env)
+    if (shared !== undefined && bus !== undefined) {
+      const replace = this.#replacing(incarnation, store)
+      store = await bootstrapped({ env, store, log: shared, bus, replace })
+    }
     const dir = isMemory ? undefined : `/${machine.name}/data`
     const release = (): Promise<void> => Promise.resolve()
+    const { tail } = this.#options
     const { db, node } = await startDatabase(options, {
-      ...{ env, store, openLog, bus, dir, release },
+      ...{ env, store, openLog, bus, tail, dir, release },
       durability: shared === undefined ? undefined : () => this.#durability(),
       name: machine.name,
     })
@@ -244,6 +255,24 @@ export class World<Api = unknown> {
       await node.proposer.command({ type: 'window', size })
     }
     return db
+  }
+
+  /** A snapshot is made on a disk aside, which then takes the place of the machine's. */
+  #replacing(
+    { machine, owner }: Incarnation<SimulatedNode<Api>>,
+    store: Store,
+  ): Parameters<typeof bootstrapped>[0]['replace'] {
+    return async (fill) => {
+      const aside = new SimDisk(this.kernel, `${owner.name}/aside`, { profile: 'synced' })
+      const empty = aside.open(owner)
+      await fill(empty)
+      await empty.close()
+      await store.close()
+      const disk = this.disk(machine)
+      disk.restore(aside.image('durable'))
+      this.seen.add(BEGAN_ANEW)
+      return disk.open(owner)
+    }
   }
 
   async #connect(
@@ -258,7 +287,12 @@ export class World<Api = unknown> {
   /** A node that halts ends: a supervisor starts it again. */
   #watch(incarnation: Incarnation<SimulatedNode<Api>>, node: Node): void {
     const ended = (cause: unknown): void => incarnation.machine.exited(incarnation, cause)
-    node.loop.listen({ applied: () => undefined, halted: ended })
+    node.loop.listen({
+      applied: () => {
+        if (node.log instanceof LogWithPeers && node.log.fromPeers > 0) this.seen.add(CAUGHT_UP)
+      },
+      halted: ended,
+    })
     if (node.loop.halted !== undefined) ended(node.loop.halted)
   }
 
@@ -313,6 +347,7 @@ export class World<Api = unknown> {
 
   /** Ends all that is left of the run. */
   end(): void {
+    if (this.log !== undefined && this.log.first > 1) this.seen.add(TRIMMED)
     for (const machine of this.machines) machine.crash('process')
   }
 }

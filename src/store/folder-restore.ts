@@ -4,16 +4,20 @@
  *
  *   DIR/.restoring/data.mdb   being filled ─▶ synced ─▶ renamed to DIR/data.mdb ─▶ .restoring removed
  *
- * A folder with `.restoring` and no data holds a restore that did not end.
+ * A folder with `.restoring` and no data holds a restore that did not end. Where there is data already
+ * that is to be replaced, a step more tells what is whole from what is being filled:
+ *
+ *   DIR/.restoring ─▶ synced ─▶ renamed to DIR/.replacing ─▶ its data named DIR/data.mdb ─▶ removed
  */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { HoldfastError } from '../core/errors.ts'
-import { dataFile, syncFile, syncFolder } from './lmdb-file.ts'
-import { hasJournal } from './lmdb-journal.ts'
+import { dataFile, removeFiles, syncFile, syncFolder } from './lmdb-file.ts'
+import { hasJournal, removeJournal } from './lmdb-journal.ts'
 
 const ASIDE = '.restoring'
+const WHOLE = '.replacing'
 
 /** Throws `AlreadyExists` for a folder with a database: nothing is ever restored over one. */
 export function assertNoDatabase(dir: string): void {
@@ -61,6 +65,28 @@ export function finishRestore(dir: string): void {
 /** Removes what a restore that ended left behind; called where there is a database. */
 export function clearRestore(dir: string): void {
   rmSync(join(dir, ASIDE), { recursive: true, force: true })
+}
+
+/** Puts what was filled, and closed, in the place of the data in `dir`, which nobody has open. */
+export function finishReplacement(dir: string): void {
+  syncFile(dataFile(join(dir, ASIDE)))
+  renameSync(join(dir, ASIDE), join(dir, WHOLE))
+  syncFolder(dir)
+  completeReplacement(dir)
+}
+
+/** Does the rest of a replacement that a crash interrupted, if there is one. */
+export function completeReplacement(dir: string): void {
+  const whole = join(dir, WHOLE)
+  if (!existsSync(whole)) return
+  if (existsSync(dataFile(whole))) {
+    // The journal belongs to the data that goes.
+    removeJournal(dir)
+    removeFiles(dataFile(dir))
+    renameSync(dataFile(whole), dataFile(dir))
+    syncFolder(dir)
+  }
+  rmSync(whole, { recursive: true, force: true })
 }
 
 /** A restore that failed gives its room back, and goes on counting as unfinished. */

@@ -300,6 +300,11 @@ export function hasJournal(dir: string): boolean {
   return existsSync(dir) && segmentsIn(dir).length > 0
 }
 
+/** Removes every segment, whoever needs it. */
+export function removeJournal(dir: string): void {
+  removeSegments(dir, segmentsIn(dir))
+}
+
 /** Numbers of the segments in a folder, rising. */
 function segmentsIn(dir: string): number[] {
   const found: number[] = []

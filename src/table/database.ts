@@ -403,7 +403,7 @@ class DatabaseHandle {
       dir: this.dir,
       identity: this.identity,
       position: node.loop.flushed,
-      oldestPosition: Math.max(node.loop.state.trimmed, edgeEntry(node.store, 'oldest')),
+      oldestPosition: Math.max(node.loop.oldest, edgeEntry(node.store, 'oldest')),
       shards: node.shards,
       durability: node.durability,
       bytes: node.store.stats().bytes,

@@ -36,6 +36,7 @@ export interface Adapters {
   /** What people call the node. */
   readonly name?: NodeOptions['name']
   readonly logStatus?: DatabaseParts['logStatus']
+  readonly tail?: NodeOptions['tail']
   readonly dir: string | undefined
   /** Opens a folder for backups; undefined where there are no folders. */
   readonly openFolder?: ((dir: string) => Promise<BackupFolder>) | undefined
@@ -62,12 +63,12 @@ export async function startDatabase<T extends TableDefinitions>(
   options: DatabaseOptions<T>,
   adapters: Adapters,
 ): Promise<Started<T>> {
-  const { env, store, openLog, bus, durability, dir, openFolder, logStatus, leave, release } =
-    adapters
+  const { env, store, openLog, bus, durability, tail, name } = adapters
+  const { dir, openFolder, logStatus, leave, release } = adapters
   const { shards, retention, onProgress, onProblem } = options
   let node: Node | undefined
   try {
-    node = new Node({ env, store, openLog, bus, durability, retention, name: adapters.name })
+    node = new Node({ env, store, openLog, bus, durability, tail, retention, name })
     await node.start(shards ?? SHARDS_DEFAULT)
     if (shards !== undefined && shards !== node.shards) {
       throw new HoldfastError(

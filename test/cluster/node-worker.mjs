@@ -61,6 +61,14 @@ const CALLS = {
     const { position, durability } = await db.rows.put({ id, n })
     return { position, durability }
   },
+  fill: async ({ id, n }) => {
+    const pad = 'x'.repeat(n)
+    await db.rows.put(/** @type {Row} */ ({ id, n, pad }))
+  },
+  sound: async () => {
+    const { problems } = await db.check()
+    return { problems: problems.length, oldest: db.stats().oldestPosition }
+  },
   insert: async ({ id, n }) => (await db.rows.insert({ id, n })).position,
   get: ({ id }) => db.rows.get(id),
   ids: async () => (await db.rows.query().toArray()).map(({ id }) => id),

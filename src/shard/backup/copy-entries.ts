@@ -9,6 +9,7 @@ import { decodeEntry } from '../../log/entry-codec.ts'
 import { edgeEntry, readEntry } from '../../log/entry-store.ts'
 import type { Position } from '../../log/log.ts'
 import type { StoreReader } from '../../store/store.ts'
+import { readBeginning } from '../beginning.ts'
 import { decodeChangeRecord } from '../change-record.ts'
 import { changeKey } from '../layout.ts'
 import { encodeVerdicts } from '../state-machine.ts'
@@ -17,7 +18,7 @@ import type { CopyOptions } from './copy-rows.ts'
 /** Whether every entry behind `after` is still there. */
 export function entriesKept({ reader, state }: CopyOptions, after: Position): boolean {
   if (after === state.position) return true
-  const oldest = Math.max(state.trimmed, edgeEntry(reader, 'oldest'))
+  const oldest = Math.max(state.trimmed, readBeginning(reader), edgeEntry(reader, 'oldest'))
   return oldest > 0 && oldest <= after + 1
 }
 

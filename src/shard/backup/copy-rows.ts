@@ -4,10 +4,12 @@
  */
 import { afterPrefix, copied, copyBytes, type Bytes } from '../../core/bytes.ts'
 import { HoldfastError } from '../../core/errors.ts'
+import { entryKey } from '../../log/entry-store.ts'
+import type { Position } from '../../log/log.ts'
 import type { StoreReader } from '../../store/store.ts'
 import { DEFINITIONS_KEY, STATE_KEY } from '../apply-loop.ts'
 import { liveTables } from '../check.ts'
-import { INDEX_SPACE, ROW_SPACE, statsKey, tablePrefix } from '../layout.ts'
+import { changeKey, INDEX_SPACE, ROW_SPACE, statsKey, tablePrefix } from '../layout.ts'
 import type { LogState } from '../log-state.ts'
 import { corruptRow, rowCheck, rowIsIntact, rowShard } from '../row-codec.ts'
 import { addRow, decodeStat, emptyStat, type ShardStat } from '../shard-stats.ts'
@@ -18,10 +20,13 @@ import type { Pace } from './progress.ts'
 const SLICE = 256
 const NEXT = Uint8Array.of(0)
 
+/** Takes records as they are read; what is full is flushed before more comes. */
+export type RecordWriter = Pick<PartWriter, 'add' | 'isFull' | 'flush'>
+
 export interface CopyOptions {
   readonly reader: StoreReader
   readonly state: LogState
-  readonly writer: PartWriter
+  readonly writer: RecordWriter
   readonly pace: Pace
 }
 
@@ -37,7 +42,7 @@ export async function copyRows(options: CopyOptions): Promise<void> {
     const found = new Map<number, ShardStat>()
     await copyRange(
       options,
-      tablePrefix(ROW_SPACE, id),
+      under(tablePrefix(ROW_SPACE, id)),
       async (bytes) => {
         done += bytes
         await pace.step('rows', Math.min(done, total), total)
@@ -55,11 +60,20 @@ export async function copyRows(options: CopyOptions): Promise<void> {
       compare(definition.name, shard, said ?? emptyStat(), found.get(shard) ?? emptyStat())
     }
     for (const index of definition.indexes) {
-      const prefix = tablePrefix(INDEX_SPACE, id, index.id)
-      await copyRange(options, prefix, () => pace.step('rows', Math.min(done, total), total))
+      const range = under(tablePrefix(INDEX_SPACE, id, index.id))
+      await copyRange(options, range, () => pace.step('rows', Math.min(done, total), total))
     }
   }
   pace.end('rows', total)
+}
+
+/** Copies raw entries and their records from `from` on, as they lie in the store. */
+export async function copyLog(options: CopyOptions, from: Position): Promise<void> {
+  const { state, pace } = options
+  const sliced = (): Promise<void> => pace.step('entries', 0, state.position + 1 - from)
+  const end = state.position + 1
+  await copyRange(options, { gte: entryKey(from, 0), lt: entryKey(end, 0) }, sliced)
+  await copyRange(options, { gte: changeKey(from), lt: changeKey(end) }, sliced)
 }
 
 type StatOf = ShardStat & { readonly table: number; readonly shard: number }
@@ -93,15 +107,25 @@ function compare(table: string, shard: number, said: ShardStat, found: ShardStat
   )
 }
 
-/** Copies every key that begins with `prefix`; `sliced` is told the bytes of values of each slice. */
+/** Every key that begins with `prefix`. */
+function under(prefix: Bytes): KeyRange {
+  return { gte: prefix, lt: afterPrefix(prefix) }
+}
+
+interface KeyRange {
+  readonly gte: Bytes
+  readonly lt: Bytes | undefined
+}
+
+/** Copies a range of keys; `sliced` is told the bytes of values of each slice. */
 async function copyRange(
   { reader, writer }: CopyOptions,
-  prefix: Bytes,
+  range: KeyRange,
   sliced: (bytes: number) => Promise<void>,
   look: (key: Bytes, value: Bytes) => void = () => undefined,
 ): Promise<void> {
-  const lt = afterPrefix(prefix)
-  for (let gte: Bytes = prefix; ;) {
+  const { lt } = range
+  for (let { gte } = range; ;) {
     let [bytes, last]: [number, Bytes | undefined] = [0, undefined]
     let full = false
     const seen = reader.scan({ gte, lt, limit: SLICE }, (key, value) => {

@@ -59,7 +59,7 @@ export async function* watchTable(
   let token: Token = { position: now, ordinal: Number.POSITIVE_INFINITY }
   if (options.after !== undefined) token = parseToken(node, options.after)
   if (options.from === 'start') {
-    token = { position: Math.max(0, loop.state.trimmed - 1), ordinal: Number.POSITIVE_INFINITY }
+    token = { position: Math.max(0, loop.oldest - 1), ordinal: Number.POSITIVE_INFINITY }
   }
   if (options.from === 'snapshot') {
     const position = yield* rowsOf(core, snapshots, identity)
