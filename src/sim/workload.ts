@@ -9,7 +9,8 @@ import type { TableDefinitions } from '../table/schema.ts'
 import type { Case } from './check/judge.ts'
 import type { Draw } from './draw.ts'
 import type { Setup } from './fault-plan.ts'
-import type { OperationOptions, Outcome } from './sim-client.ts'
+import type { Outcome } from './outcome.ts'
+import type { OperationOptions } from './sim-client.ts'
 
 export interface Workload {
   readonly name: string

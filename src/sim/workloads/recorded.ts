@@ -1,6 +1,6 @@
 /** Operations that are done on a node and recorded in a history at the same time. */
 import type { History, LogPosition } from '../check/history.ts'
-import type { Outcome } from '../sim-client.ts'
+import type { Outcome } from '../outcome.ts'
 import type { WorkloadClient, WorkloadDatabase, WorkloadNode } from '../workload.ts'
 
 export interface Answer<Output> {
