@@ -45,7 +45,7 @@ export interface WorkloadHost {
   /** From then on everything must succeed. */
   readonly isHealed: boolean
   sleep(ms: number): Promise<void>
-  /** Runs `count` clients at the same time, named `client-1`, `client-2` and so on through the run. */
+  /** Runs `count` clients at once, named `client-<n>`: no database ever has two of one name. */
   clients(count: number, run: (client: WorkloadClient) => void | Promise<void>): Promise<void>
   /** States a property. */
   check(property: string, holds: boolean, message?: string, words?: readonly string[]): void

@@ -49,6 +49,8 @@ export interface RealHostOptions {
   readonly nodes: readonly [WorkloadNode, ...WorkloadNode[]]
   /** Of this round and workload. */
   readonly seed: string
+  /** The number of the first client. Idempotency keys are made of them: no two rounds share any. */
+  readonly firstClient: number
   /** Monotonic, of this process, from the beginning of the run. */
   readonly nowMs: () => number
   /** Told of each part of the history that is judged, before it is. */
@@ -67,13 +69,14 @@ export class RealHost implements WorkloadHost {
   isHealed = false
   readonly #options: RealHostOptions
   readonly #draw: Draw
-  #clients = 0
+  #clients: number
 
   constructor(options: RealHostOptions) {
     this.#options = options
     this.workload = options.workload
     this.nodes = options.nodes
     this.#draw = drawFrom(options.seed)
+    this.#clients = options.firstClient
   }
 
   get nowMs(): number {
@@ -89,7 +92,7 @@ export class RealHost implements WorkloadHost {
     run: (client: WorkloadClient) => void | Promise<void>,
   ): Promise<void> {
     const all = Array.from({ length: count }, async () => {
-      const name = `client-${++this.#clients}`
+      const name = `client-${this.#clients++}`
       await run(new RealClient(name, this.#draw.fork(name), this.counts))
     })
     await Promise.all(all)

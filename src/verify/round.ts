@@ -42,6 +42,8 @@ const OPERATIONS_MAX = 800
 const LIVENESS_FROM = 900
 /** Operations of each client after healing; all of them must be answered. */
 const LIVENESS_OPERATIONS = 4
+/** More than any workload has in one round. */
+const CLIENTS_OF_ROUND = 1_000
 /** Milliseconds after healing in which every process starts, and every node answers. */
 const LIVE_MS = 60_000
 const PROBE_MS = 100
@@ -100,6 +102,7 @@ async function begin(parts: RoundParts, workload: Workload): Promise<Part> {
   const host = new RealHost({
     ...{ workload, nodes, nowMs },
     seed: `${parts.seed}/round-${number}/${workload.name}`,
+    firstClient: number * CLIENTS_OF_ROUND + 1,
     onCase: (part) => history.case(workload.name, cases++, part),
   })
   for (const [name, definition] of Object.entries(workload.tables)) {
