@@ -27,9 +27,8 @@ export interface Counts {
   acked: number
   /** Certainly not applied. */
   refused: number
-  /** Of unknown outcome, and of them those whose caller waited as long as calls may take. */
+  /** Of unknown outcome. */
   unanswered: number
-  overdue: number
   checks: number
   /** Checks that ran out of their budget. */
   unknown: number
@@ -39,7 +38,6 @@ export const noCounts = (): Counts => ({
   acked: 0,
   refused: 0,
   unanswered: 0,
-  overdue: 0,
   checks: 0,
   unknown: 0,
 })
@@ -67,6 +65,8 @@ export class RealHost implements WorkloadHost {
   readonly found: Found[] = []
   readonly seen = new Set<string>()
   isHealed = false
+  /** What waited as long as calls may take, and had no answer. */
+  readonly overdue: string[] = []
   readonly #options: RealHostOptions
   readonly #draw: Draw
   #clients: number
@@ -93,7 +93,7 @@ export class RealHost implements WorkloadHost {
   ): Promise<void> {
     const all = Array.from({ length: count }, async () => {
       const name = `client-${this.#clients++}`
-      await run(new RealClient(name, this.#draw.fork(name), this.counts))
+      await run(new RealClient(name, this.#draw.fork(name), this))
     })
     await Promise.all(all)
   }
@@ -131,12 +131,12 @@ export class RealHost implements WorkloadHost {
 class RealClient implements WorkloadClient {
   readonly name: string
   readonly #draw: Draw
-  readonly #counts: Counts
+  readonly #host: RealHost
 
-  constructor(name: string, draw: Draw, counts: Counts) {
+  constructor(name: string, draw: Draw, host: RealHost) {
     this.name = name
     this.#draw = draw
-    this.#counts = counts
+    this.#host = host
   }
 
   sleep(ms: number): Promise<void> {
@@ -148,16 +148,20 @@ class RealClient implements WorkloadClient {
   }
 
   async operation<T>(
-    _text: string,
+    text: string,
     node: WorkloadNode,
     work: (on: { readonly db: WorkloadDatabase }) => T | Promise<T>,
     { deadlineMs = OPERATION_MS }: OperationOptions = {},
   ): Promise<Outcome<T>> {
     const outcome = await settled(limited(node.call(work), deadlineMs))
-    if (outcome.kind === 'ok') this.#counts.acked++
-    else if (outcome.kind === 'failed') this.#counts.refused++
-    else this.#counts.unanswered++
-    if (outcome.kind === 'unknown' && deadlineMs === OPERATION_MS) this.#counts.overdue++
+    const { counts, overdue } = this.#host
+    if (outcome.kind === 'ok') counts.acked++
+    else if (outcome.kind === 'failed') counts.refused++
+    else {
+      counts.unanswered++
+      if (deadlineMs === OPERATION_MS)
+        overdue.push(`${this.name}: ${text} at ${node.name}: ${String(outcome.error)}`)
+    }
     return outcome
   }
 }

@@ -182,7 +182,7 @@ async function answers(
 }
 
 async function live({ host, run }: Part, clients: number): Promise<void> {
-  const before = host.counts.overdue
+  const before = host.overdue.length
   await guarded(host, () =>
     host.clients(clients, async (client: WorkloadClient) => {
       for (let number = 1; number <= LIVENESS_OPERATIONS; number++) {
@@ -190,8 +190,8 @@ async function live({ host, run }: Part, clients: number): Promise<void> {
       }
     }),
   )
-  const overdue = host.counts.overdue - before
-  host.check('liveness', overdue === 0, `${overdue} operations after healing had no outcome`)
+  const overdue = host.overdue.slice(before)
+  host.check('liveness', overdue.length === 0, `no outcome after healing: ${overdue.join('; ')}`)
 }
 
 /** So that a long run keeps a bounded number of rows. */

@@ -31,13 +31,16 @@ describe.skipIf(missing !== undefined)('holdfast verify', { timeout: 120_000 }, 
     const which = ['--workload', WORKLOADS.join(), '--out', folder]
     const { code, out, err } = await verify([...round, ...which])
     const report = JSON.parse(out) as {
+      readonly minutes: number
       readonly operations: number
+      readonly unknown: number
       readonly checks: number
       readonly faults: Readonly<Record<string, number>>
       readonly violations: readonly unknown[]
     }
     expect({ violations: report.violations, code, err }).toMatchObject({ violations: [], code: 0 })
-    expect(report).toMatchObject({ minutes: expect.any(Number), unknown: expect.any(Number) })
+    expect(typeof report.minutes).toBe('number')
+    expect(typeof report.unknown).toBe('number')
     expect(report.operations).toBeGreaterThan(0)
     const faults = Object.values(report.faults).reduce((sum, count) => sum + count, 0)
     expect(faults).toBeGreaterThan(0)

@@ -39,6 +39,11 @@ const READING_MS = 400
 /** Rows of a bulk write: more transactions in one entry than a byte counts. */
 const BULK_ROWS = 300
 const BULK_SHARE = 0.02
+/** A log that is so long by now is not read from its beginning. */
+const LONG_LOG = 100
+/** Milliseconds of the last reading, and those in which it must have met all that was acked. */
+const LAST_MS = 2_000
+const SETTLE_MS = 30_000
 /** Behind every op of an entry; a number, so that it can be written in a file. */
 const END_OF_ENTRY = Number.MAX_SAFE_INTEGER
 
@@ -58,10 +63,19 @@ class FeedsRun implements WorkloadRun {
   /** What every write that was sent would have left: by the name of its operation. */
   readonly #seen = new Map<number, Map<number, FeedChange>>()
   #horizon = 0
+  /** Where the run begins, in a database that has had others before. */
+  #origin: string | undefined
 
   constructor(host: WorkloadHost) {
     this.#host = host
     this.#writes = new History(() => host.nowMs)
+  }
+
+  async setUp(): Promise<void> {
+    await this.#host.nodes[0].call(async ({ db }) => {
+      await db.stats()
+      if (positionOf(db.token) > LONG_LOG) this.#origin = db.token
+    })
   }
 
   async operation(client: WorkloadClient, number: number): Promise<void> {
@@ -145,6 +159,11 @@ class FeedsRun implements WorkloadRun {
     try {
       if (consumer.token === undefined && fromSnapshot) {
         await this.#readAll(db.table('items').watch({ from: 'snapshot', signal }), consumer, true)
+      } else if (consumer.token === undefined && this.#origin !== undefined) {
+        const after = this.#origin
+        const place = { position: positionOf(after), ordinal: END_OF_ENTRY }
+        consumer.events.push({ kind: 'open', after: place })
+        await this.#readAll(db.table('items').watch({ after, signal }), consumer, false)
       } else if (consumer.token === undefined) {
         consumer.events.push({ kind: 'open', after: await this.#start(db) })
         await this.#readAll(db.table('items').watch({ from: 'start', signal }), consumer, false)
@@ -224,8 +243,12 @@ class FeedsRun implements WorkloadRun {
     const [first] = this.#host.nodes
     const last: Consumer = { events: [], token: undefined, last: undefined }
     await first?.call(async ({ db }) => {
-      await this.#read(db, last, this.#host.nowMs + 2_000, false)
-      last.events.push({ kind: 'caught-up', position: positionOf(db.token) })
+      // Where time is real, nobody knows how long a reader takes.
+      const untilMs = this.#host.nowMs + (this.#origin === undefined ? 0 : SETTLE_MS)
+      do await this.#read(db, last, this.#host.nowMs + LAST_MS, false)
+      while (this.#host.nowMs < untilMs && this.#isMissing())
+      if (this.#origin === undefined)
+        last.events.push({ kind: 'caught-up', position: positionOf(db.token) })
     })
     const truth = [...this.#seen.entries()]
       .toSorted(([a], [b]) => a - b)
@@ -235,6 +258,15 @@ class FeedsRun implements WorkloadRun {
       this.#host.examine({ by: 'feed', truth, events: known })
     }
     this.#judgeWrites(truth)
+  }
+
+  /** Whether an acked write was seen by nobody yet. */
+  #isMissing(): boolean {
+    const seen = new Set<unknown>()
+    for (const entry of this.#seen.values()) for (const { value } of entry.values()) seen.add(value)
+    return this.#writes.operations.some(
+      ({ input, outcome }) => outcome === 'ok' && !seen.has(input.id),
+    )
   }
 
   /** Every acked write that was not trimmed before anybody read it is in the feed. */
