@@ -3,6 +3,8 @@ import { strong, unvalidated } from '../table/schema.ts'
 import { planOf, type Plan } from './plan.ts'
 import { runWorkload } from './run.ts'
 import { shrink } from './shrink.ts'
+import type { SimClient } from './sim-client.ts'
+import type { Simulation } from './simulation.ts'
 import type { Workload } from './workload.ts'
 
 const OPERATIONS = 20
@@ -15,10 +17,10 @@ const planted: Workload = {
   name: 'planted',
   what: 'a pause and a rare operation together violate a property',
   tables: { rows: strong({ row: unvalidated<{ id: string }>(), key: 'id' }) },
-  begin: (sim) => {
+  begin: (sim: Simulation) => {
     const rare: string[] = []
     return {
-      async operation(client, number) {
+      async operation(client: SimClient, number: number) {
         // Those of the liveness phase cannot be left out.
         const isRare = number <= OPERATIONS && client.drawOf(`operation-${number}`).chance(0.03)
         if (isRare) rare.push(`${client.name}/${number}`)

@@ -1,8 +1,9 @@
 /** One who uses the simulated system from outside, one operation after another. */
-import { HoldfastError, isHoldfastError } from '../core/errors.ts'
+import { HoldfastError } from '../core/errors.ts'
 import { connectionError, virtualFetch } from './app/virtual-fetch.ts'
 import type { Draw } from './draw.ts'
 import type { Owner } from './kernel.ts'
+import { settled, type Outcome } from './outcome.ts'
 import type { SimNode } from './sim-node.ts'
 import type { SimulatedNode, World } from './world.ts'
 
@@ -18,14 +19,8 @@ export interface Counts {
   unknownChecks: number
 }
 
-export type Outcome<T> =
-  | { readonly kind: 'ok'; readonly value: T }
-  /** It was said, with a code, that nothing was applied. */
-  | { readonly kind: 'failed'; readonly error: HoldfastError }
-  | { readonly kind: 'unknown'; readonly error: unknown }
-
 /** Milliseconds an operation of a client may take: more than a call's own deadline. */
-const OPERATION_MS = 20_000
+export const OPERATION_MS = 20_000
 
 export interface OperationOptions {
   /** Virtual milliseconds until the client gives up on it. Default 20,000. */
@@ -178,24 +173,4 @@ class Refused {
   toString(): string {
     return this.#why
   }
-}
-
-async function settled<T>(work: Promise<T>): Promise<Outcome<T>> {
-  try {
-    return { kind: 'ok', value: await work }
-  } catch (error) {
-    // An invariant that does not hold excuses nothing.
-    if (isHoldfastError(error) && error.kind !== 'bug') {
-      return error.applied === 'no' ? { kind: 'failed', error } : { kind: 'unknown', error }
-    }
-    // Anything else is an error of the test itself.
-    if (isLost(error)) return { kind: 'unknown', error }
-    throw error
-  }
-}
-
-/** What a lost connection, or the caller's own signal, looks like to `fetch`. */
-function isLost(error: unknown): boolean {
-  if (error instanceof TypeError) return error.message === 'fetch failed'
-  return error instanceof DOMException && ['AbortError', 'TimeoutError'].includes(error.name)
 }

@@ -2,6 +2,7 @@
 import { must } from '../core/assert.ts'
 import type { Cancel } from '../core/env.ts'
 import { ambientOf, type Ambient } from './ambient.ts'
+import { judge, type Case } from './check/judge.ts'
 import type { Verdict } from './check/verdict.ts'
 import type { Draw } from './draw.ts'
 import type { Fault } from './fault-plan.ts'
@@ -184,6 +185,11 @@ export class Simulation<Api = unknown> {
       const words = operations.map(({ process }) => process)
       this.violated(property, `${message}\n${timeline}`, words)
     }
+  }
+
+  /** Has a checker judge a part of what was recorded. */
+  examine(part: Case): void {
+    this.judge(judge(part))
   }
 
   violated(

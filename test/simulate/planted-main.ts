@@ -2,6 +2,8 @@
 
 import { strong, unvalidated } from '../../src/table/schema.ts'
 import { runJobs, serveSeeds } from '../../src/sim/jobs.ts'
+import type { SimClient } from '../../src/sim/sim-client.ts'
+import type { Simulation } from '../../src/sim/simulation.ts'
 import { Watchdog } from '../../src/sim/watchdog.ts'
 import type { Workload } from '../../src/sim/workload.ts'
 
@@ -12,8 +14,8 @@ const planted: Workload = {
   name: 'planted',
   what: 'the process hangs, or dies',
   tables: { rows: strong({ row: unvalidated<{ id: string }>(), key: 'id' }) },
-  begin: (sim) => ({
-    async operation(client, number) {
+  begin: (sim: Simulation) => ({
+    async operation(client: SimClient, number: number) {
       for (; sim.seed === HANGS;);
       if (sim.seed === DIES) process.exit(7)
       await client.operation(`put ${number}`, client.node(), ({ db }) =>

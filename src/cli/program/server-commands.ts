@@ -46,6 +46,16 @@ export function serverCommands(parts: Parts): void {
       return simulateCommand(shell, argumentsOf(parts, 'simulate'))
     }),
   )
+  ownOptions(
+    parts,
+    'verify',
+    'real processes under injected faults, and judged as in the simulation: verify --help',
+  ).action(() =>
+    run(async (shell) => {
+      const { verifyCommand } = await import('../commands/verify.ts')
+      return verifyCommand(shell, argumentsOf(parts, 'verify'))
+    }),
+  )
 }
 
 /** Who a node is to the NATS servers, and whom it trusts there. */

@@ -3,8 +3,8 @@ import type { Key } from '../../core/key-codec.ts'
 import type { AnyRow } from '../any-rows.ts'
 import type { AnyTable, Change, WatchOptions } from '../../table/handles.ts'
 import type { PacedWatchOptions } from '../../table/strong/watch.ts'
-import type { Token } from '../../table/token.ts'
-import { ownPlace } from './feed-hub.ts'
+import { placeOf, type Token } from '../../table/token.ts'
+import { isAfter, ownPlace } from './feed-hub.ts'
 import { changeEvent } from './sse.ts'
 
 /** Characters of events that are read at once. */
@@ -34,10 +34,13 @@ export class Backlog {
   ) {
     this.#covered = covered
     this.#leaveSnapshot = leaveSnapshot
+    const begin = start.after === undefined ? undefined : placeOf(start.after)
     const options: PacedWatchOptions = {
       ...start,
       caughtUp: (position) => {
-        this.#place = { position, ordinal: Number.POSITIVE_INFINITY }
+        const end = { position, ordinal: Number.POSITIVE_INFINITY }
+        // A token from another node may be within an entry that is yet to come here.
+        this.#place = begin !== undefined && isAfter(begin, end) ? begin : end
         this.#left()
         return true
       },

@@ -30,7 +30,7 @@ interface RingBatch extends Batch {
   readonly marks: readonly { readonly place: Token; readonly from: number }[]
 }
 
-function isAfter(a: Token, b: Token): boolean {
+export function isAfter(a: Token, b: Token): boolean {
   return a.position > b.position || (a.position === b.position && a.ordinal > b.ordinal)
 }
 

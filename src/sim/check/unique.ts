@@ -4,8 +4,8 @@ import { Findings, type Verdict } from './verdict.ts'
 
 /** All rows and the whole index as they were at one moment. */
 export interface UniqueView {
-  /** Each row's key and its value; undefined: it has none. */
-  readonly rows: Iterable<readonly [key: string, value: string | undefined]>
+  /** Each row's key and its value; without one: it has none. */
+  readonly rows: Iterable<readonly [key: string, value?: string | undefined]>
   /** Each entry of the index: a value and the key of the row it leads to. Absent: not read. */
   readonly index?: Iterable<readonly [value: string, key: string]> | undefined
 }
@@ -32,7 +32,8 @@ export function checkUnique(
       if (other !== undefined) found('two-owners', `${value} belongs to ${other} and to ${key}`)
       owners.set(value, key)
     }
-    if (output.index !== undefined) checkIndex(new Map(rows), [...output.index], found)
+    if (output.index !== undefined)
+      checkIndex(new Map(rows.map(([key, value]) => [key, value])), [...output.index], found)
   }
   return findings.verdict()
 }

@@ -4,14 +4,17 @@
  */
 import { HoldfastError } from '../../core/errors.ts'
 import { strong, unvalidated } from '../../table/schema.ts'
-import { checkBank, type Balances } from '../check/bank.ts'
-import { checkEffects, type EffectInput } from '../check/effects.ts'
+import type { Balances } from '../check/bank.ts'
+import type { EffectInput } from '../check/effects.ts'
 import { History } from '../check/history.ts'
-import type { SimClient } from '../sim-client.ts'
-import type { SimNode } from '../sim-node.ts'
-import type { Simulation } from '../simulation.ts'
-import type { AnyDatabase } from '../world.ts'
-import type { Workload, WorkloadRun } from '../workload.ts'
+import type {
+  Workload,
+  WorkloadClient,
+  WorkloadDatabase,
+  WorkloadHost,
+  WorkloadNode,
+  WorkloadRun,
+} from '../workload.ts'
 import { recorded } from './recorded.ts'
 import { zipf } from './zipf.ts'
 
@@ -38,22 +41,22 @@ export const bank: Workload = {
     transfers: strong({ row: unvalidated<Transfer>(), key: 'id' }),
   },
   sometimes: ['a transfer was refused for lack of money'],
-  begin: (sim) => new BankRun(sim),
+  begin: (host) => new BankRun(host),
 }
 
 class BankRun implements WorkloadRun {
-  readonly #sim: Simulation
+  readonly #host: WorkloadHost
   readonly #reads: History<unknown, Balances | undefined>
   readonly #transfers: History<EffectInput, undefined>
 
-  constructor(sim: Simulation) {
-    this.#sim = sim
-    this.#reads = new History(() => sim.nowMs)
-    this.#transfers = new History(() => sim.nowMs)
+  constructor(host: WorkloadHost) {
+    this.#host = host
+    this.#reads = new History(() => host.nowMs)
+    this.#transfers = new History(() => host.nowMs)
   }
 
   async setUp(): Promise<void> {
-    const [node] = this.#sim.nodes
+    const [node] = this.#host.nodes
     await node?.call(({ db }) =>
       db.transact(async (tx) => {
         for (const id of ACCOUNTS) await tx.table('accounts').put({ id, balance: START })
@@ -61,9 +64,9 @@ class BankRun implements WorkloadRun {
     )
   }
 
-  async operation(client: SimClient, number: number): Promise<void> {
+  async operation(client: WorkloadClient, number: number): Promise<void> {
     const draw = client.drawOf(`operation-${number}`)
-    const node = draw.pick(this.#sim.nodes)
+    const node = draw.pick(this.#host.nodes)
     if (draw.chance(READ_SHARE)) return this.#read(client, node, draw.chance(0.5))
     const from = ACCOUNTS[zipf(draw, ACCOUNTS.length)] as string
     const to = draw.pick(ACCOUNTS.filter((id) => id !== from))
@@ -80,14 +83,14 @@ class BankRun implements WorkloadRun {
         wasRefused = true
       }
     })
-    if (wasRefused) this.#sim.sometimes('a transfer was refused for lack of money')
+    if (wasRefused) this.#host.sometimes('a transfer was refused for lack of money')
     if (outcome.kind === 'failed' || (outcome.kind === 'ok' && wasRefused)) call.failed()
     else if (outcome.kind === 'ok') call.ok(undefined)
     else call.unknown()
   }
 
   /** In a transaction, or as a scan of its own: both are of one moment. */
-  async #read(client: SimClient, node: SimNode, isScan: boolean): Promise<void> {
+  async #read(client: WorkloadClient, node: WorkloadNode, isScan: boolean): Promise<void> {
     const input = { kind: isScan ? 'scan' : 'read' }
     await recorded(this.#reads, client, node, input, `${input.kind} all`, async ({ db }) => {
       const rows = isScan
@@ -101,25 +104,31 @@ class BankRun implements WorkloadRun {
   }
 
   async finish(): Promise<void> {
-    for (const node of this.#sim.nodes) {
-      await this.#sim.clients(1, async (client) => {
+    for (const node of this.#host.nodes) {
+      await this.#host.clients(1, async (client) => {
         await this.#read(client, node, true)
         await this.#read(client, node, false)
       })
     }
-    const [node] = this.#sim.nodes
+    const [node] = this.#host.nodes
     const ids = await node?.call(async ({ db }) => {
       const rows = await db.table('transfers').query().toArray()
       return rows.map((row) => row['id'] as string)
     })
     const total = Number(START) * ACCOUNTS.length
-    this.#sim.judge(checkBank(this.#reads.operations, { accounts: ACCOUNTS, total }))
-    this.#sim.judge(checkEffects(this.#transfers.operations, ids ?? [], { order: 'none' }))
+    const { operations } = this.#reads
+    this.#host.examine({ by: 'bank', operations, accounts: ACCOUNTS, total })
+    this.#host.examine({
+      by: 'effects',
+      operations: this.#transfers.operations,
+      effects: ids,
+      order: 'none',
+    })
   }
 }
 
 async function transfer(
-  db: AnyDatabase,
+  db: WorkloadDatabase,
   id: string,
   from: string,
   to: string,

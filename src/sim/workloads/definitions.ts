@@ -4,15 +4,18 @@
  */
 import { isHoldfastError } from '../../core/errors.ts'
 import { strong, unique as uniqueIndex, unvalidated } from '../../table/schema.ts'
-import { checkEffects, type EffectInput } from '../check/effects.ts'
+import type { EffectInput } from '../check/effects.ts'
 import { History } from '../check/history.ts'
 import type { Draw } from '../draw.ts'
-import type { SimClient } from '../sim-client.ts'
-import type { SimNode } from '../sim-node.ts'
-import type { Simulation } from '../simulation.ts'
-import type { AnyDatabase } from '../world.ts'
 import { idsOf } from './ids.ts'
-import type { Workload, WorkloadRun } from '../workload.ts'
+import type {
+  Workload,
+  WorkloadClient,
+  WorkloadDatabase,
+  WorkloadHost,
+  WorkloadNode,
+  WorkloadRun,
+} from '../workload.ts'
 
 interface Note {
   id: string
@@ -44,23 +47,23 @@ export const definitions: Workload = {
     'a scan used a built index',
     'a scan used a built unique index',
   ],
-  begin: (sim) => new DefinitionsRun(sim),
+  begin: (host) => new DefinitionsRun(host),
 }
 
 class DefinitionsRun implements WorkloadRun {
-  readonly #sim: Simulation
+  readonly #host: WorkloadHost
   readonly #inserts: History<EffectInput, undefined>
   /** Of the rows that are there for certain. */
   readonly #ids: string[] = []
 
-  constructor(sim: Simulation) {
-    this.#sim = sim
-    this.#inserts = new History(() => sim.nowMs)
+  constructor(host: WorkloadHost) {
+    this.#host = host
+    this.#inserts = new History(() => host.nowMs)
   }
 
-  async operation(client: SimClient, number: number): Promise<void> {
+  async operation(client: WorkloadClient, number: number): Promise<void> {
     const draw = client.drawOf(`operation-${number}`)
-    const node = draw.pick(this.#sim.nodes)
+    const node = draw.pick(this.#host.nodes)
     const tag = `t${draw.int(0, TAGS - 1)}`
     const name = `short${draw.int(0, SHORT_LIVED - 1)}`
     const kinds = ['insert', 'insert', 'insert', 'retag', 'scan', 'scan', 'short', 'short'] as const
@@ -85,7 +88,7 @@ class DefinitionsRun implements WorkloadRun {
           this.#define(client, node, 'index notes', async (db) => {
             const rows = unvalidated<Note>()
             await db.define('notes', strong({ row: rows, key: 'id', indexes } as never))
-            this.#sim.sometimes('an index was built')
+            this.#host.sometimes('an index was built')
           }),
           this.#retagMeanwhile(client, draw, id),
         ])
@@ -102,13 +105,13 @@ class DefinitionsRun implements WorkloadRun {
       case 'drop':
         return this.#define(client, node, `drop ${name}`, async (db) => {
           await db.drop(name)
-          this.#sim.sometimes('a table was dropped')
+          this.#host.sometimes('a table was dropped')
         })
     }
   }
 
   /** Changes what indexes are made of, of some row that is there. */
-  #retag(client: SimClient, node: SimNode, draw: Draw, label: string): Promise<void> {
+  #retag(client: WorkloadClient, node: WorkloadNode, draw: Draw, label: string): Promise<void> {
     const key = this.#ids.length === 0 ? 'none' : draw.pick(this.#ids)
     const tag = `t${draw.int(0, TAGS - 1)}`
     return this.#tried(client, node, `retag ${key} as ${tag}`, (db) =>
@@ -117,14 +120,14 @@ class DefinitionsRun implements WorkloadRun {
   }
 
   /** An index is filled row by row: those that change while it is are what can go wrong. */
-  async #retagMeanwhile(client: SimClient, draw: Draw, id: string): Promise<void> {
+  async #retagMeanwhile(client: WorkloadClient, draw: Draw, id: string): Promise<void> {
     for (let i = 0; i < MEANWHILE; i++) {
       const one = draw.fork(`meanwhile-${i}`)
-      await this.#retag(client, one.pick(this.#sim.nodes), one, `${id}.${i}`)
+      await this.#retag(client, one.pick(this.#host.nodes), one, `${id}.${i}`)
     }
   }
 
-  async #insert(client: SimClient, node: SimNode, row: Note): Promise<void> {
+  async #insert(client: WorkloadClient, node: WorkloadNode, row: Note): Promise<void> {
     const call = this.#inserts.call(client.name, { id: row.id })
     let isRefused = false
     const outcome = await client.operation(`insert ${row.id}`, node, async ({ db }) => {
@@ -137,10 +140,10 @@ class DefinitionsRun implements WorkloadRun {
   }
 
   async #tried(
-    client: SimClient,
-    node: SimNode,
+    client: WorkloadClient,
+    node: WorkloadNode,
     text: string,
-    work: (db: AnyDatabase) => Promise<unknown>,
+    work: (db: WorkloadDatabase) => Promise<unknown>,
   ): Promise<void> {
     await client.operation(text, node, async ({ db }) => {
       await allowed((async () => work(db))())
@@ -148,49 +151,57 @@ class DefinitionsRun implements WorkloadRun {
   }
 
   #define(
-    client: SimClient,
-    node: SimNode,
+    client: WorkloadClient,
+    node: WorkloadNode,
     text: string,
-    work: (db: AnyDatabase) => Promise<unknown>,
+    work: (db: WorkloadDatabase) => Promise<unknown>,
   ): Promise<void> {
     return this.#tried(client, node, text, work)
   }
 
   /** All rows and those of one tag by the index, at one moment. */
-  async #scan(client: SimClient, node: SimNode, tag: string): Promise<void> {
+  async #scan(client: WorkloadClient, node: WorkloadNode, tag: string): Promise<void> {
     await this.#tried(client, node, `scan ${tag}`, async (db) => {
       const found = await db.transact(async (tx) => {
         const notes = tx.table('notes')
         const indexed = await notes.query({ index: 'byTag', eq: tag } as never).toArray()
         return { indexed, rows: await notes.query().toArray() }
       })
-      this.#sim.sometimes('a scan used a built index')
+      this.#host.sometimes('a scan used a built index')
       const ids = (rows: readonly Record<string, unknown>[]): string =>
         idsOf(rows.filter((row) => row['tag'] === tag))
       const [indexed, real] = [ids(found.indexed), ids(found.rows)]
-      this.#sim.check('index:agrees', indexed === real, `${tag}: ${indexed} by index, ${real} rows`)
+      this.#host.check(
+        'index:agrees',
+        indexed === real,
+        `${tag}: ${indexed} by index, ${real} rows`,
+      )
     })
   }
 
   /** All rows, and all by the index of their labels, at one moment. */
-  async #scanLabels(client: SimClient, node: SimNode): Promise<void> {
+  async #scanLabels(client: WorkloadClient, node: WorkloadNode): Promise<void> {
     await this.#tried(client, node, 'scan labels', async (db) => {
       const found = await db.transact(async (tx) => {
         const notes = tx.table('notes')
         const indexed = await notes.query({ index: 'byLabel' }).toArray()
         return { indexed, rows: await notes.query().toArray() }
       })
-      this.#sim.sometimes('a scan used a built unique index')
+      this.#host.sometimes('a scan used a built unique index')
       const [indexed, real] = [idsOf(found.indexed), idsOf(found.rows)]
-      this.#sim.check('index:agrees', indexed === real, `${indexed} by label, ${real} rows`)
+      this.#host.check('index:agrees', indexed === real, `${indexed} by label, ${real} rows`)
     })
   }
 
   async finish(): Promise<void> {
-    for (const node of this.#sim.nodes) {
+    for (const node of this.#host.nodes) {
       const rows = await node.call(({ db }) => db.table('notes').query().toArray())
-      const ids = rows.map((row) => row['id'] as string)
-      this.#sim.judge(checkEffects(this.#inserts.operations, ids, { order: 'none' }))
+      this.#host.examine({
+        by: 'effects',
+        operations: this.#inserts.operations,
+        effects: rows.map((row) => row['id'] as string),
+        order: 'none',
+      })
     }
   }
 }

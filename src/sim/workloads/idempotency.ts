@@ -1,11 +1,14 @@
 /** Calls that are made again with their idempotency key until they are answered: each effect once. */
 import { strong, unvalidated } from '../../table/schema.ts'
-import { checkEffects, type EffectInput } from '../check/effects.ts'
+import type { EffectInput } from '../check/effects.ts'
 import { History } from '../check/history.ts'
-import type { SimClient } from '../sim-client.ts'
-import type { Simulation } from '../simulation.ts'
-import type { SimulatedNode } from '../world.ts'
-import type { Workload, WorkloadRun } from '../workload.ts'
+import type {
+  Workload,
+  WorkloadClient,
+  WorkloadDatabase,
+  WorkloadHost,
+  WorkloadRun,
+} from '../workload.ts'
 
 interface Log {
   id: string
@@ -26,21 +29,21 @@ export const idempotency: Workload = {
   what: 'a call that is retried with its idempotency key takes effect exactly once',
   tables: { logs: strong({ row: unvalidated<Log>(), key: 'id' }) },
   sometimes: ['a retried call was answered with its first outcome'],
-  begin: (sim) => new IdempotencyRun(sim),
+  begin: (host) => new IdempotencyRun(host),
 }
 
 class IdempotencyRun implements WorkloadRun {
-  readonly #sim: Simulation
+  readonly #host: WorkloadHost
   readonly #requests: History<EffectInput, undefined>
   /** Where each entry stands in its log, as its call was told. */
   readonly #places = new Map<string, { readonly key: string; readonly place: number }>()
 
-  constructor(sim: Simulation) {
-    this.#sim = sim
-    this.#requests = new History(() => sim.nowMs)
+  constructor(host: WorkloadHost) {
+    this.#host = host
+    this.#requests = new History(() => host.nowMs)
   }
 
-  async operation(client: SimClient, number: number): Promise<void> {
+  async operation(client: WorkloadClient, number: number): Promise<void> {
     const draw = client.drawOf(`operation-${number}`)
     const key = `log-${draw.int(0, KEYS - 1)}`
     const id = `${client.name}/${number}`
@@ -49,16 +52,16 @@ class IdempotencyRun implements WorkloadRun {
     const slowMs = draw.chance(SLOW_SHARE) ? draw.exponential(SLOW_MS) : 0
     let unknown = 0
     for (let attempt = 1; attempt <= TRIES; attempt++) {
-      const node = draw.pick(this.#sim.nodes)
+      const node = draw.pick(this.#host.nodes)
       const outcome = await client.operation(
         `append ${id} to ${key}, attempt ${attempt}`,
         node,
-        (target) => append(target, key, id, how, () => this.#sim.sleep(slowMs)),
+        (target) => append(target, key, id, how, () => this.#host.sleep(slowMs)),
         { deadlineMs: PATIENCE_MS },
       )
       if (outcome.kind === 'ok') {
         if (outcome.value !== undefined) this.#places.set(id, { key, place: outcome.value })
-        if (unknown > 0) this.#sim.sometimes('a retried call was answered with its first outcome')
+        if (unknown > 0) this.#host.sometimes('a retried call was answered with its first outcome')
         return call.ok(undefined)
       }
       if (outcome.kind === 'unknown') unknown++
@@ -69,21 +72,22 @@ class IdempotencyRun implements WorkloadRun {
   }
 
   async finish(): Promise<void> {
-    const [node] = this.#sim.nodes
+    const [node] = this.#host.nodes
     const rows = await node?.call(({ db }) => db.table('logs').query().toArray())
     const logs = new Map((rows ?? []).map((row) => [row['id'], row['entries'] as string[]]))
     for (const [id, { key, place }] of this.#places) {
       const found = logs.get(key)?.[place]
-      this.#sim.check('exactly-once:outcome', found === id, `${id} was told place ${place}`, [id])
+      this.#host.check('exactly-once:outcome', found === id, `${id} was told place ${place}`, [id])
     }
     const effects = (rows ?? []).flatMap((row) => row['entries'] as string[])
-    this.#sim.judge(checkEffects(this.#requests.operations, effects, { order: 'process' }))
+    const { operations } = this.#requests
+    this.#host.examine({ by: 'effects', operations, effects, order: 'process' })
   }
 }
 
 /** Returns where the entry stands, when that is told. */
 async function append(
-  { db }: SimulatedNode,
+  { db }: { readonly db: WorkloadDatabase },
   key: string,
   id: string,
   how: 'op' | 'transaction' | 'blind',

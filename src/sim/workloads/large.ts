@@ -5,15 +5,16 @@
 import { isHoldfastError } from '../../core/errors.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { strong, unvalidated } from '../../table/schema.ts'
-import { checkLinearizable } from '../check/linearizability.ts'
 import { History } from '../check/history.ts'
-import { register } from '../check/models.ts'
 import type { RegisterInput } from '../check/zones.ts'
 import type { Draw } from '../draw.ts'
-import type { SimClient } from '../sim-client.ts'
-import type { SimNode } from '../sim-node.ts'
-import type { Simulation } from '../simulation.ts'
-import type { Workload, WorkloadRun } from '../workload.ts'
+import type {
+  Workload,
+  WorkloadClient,
+  WorkloadHost,
+  WorkloadNode,
+  WorkloadRun,
+} from '../workload.ts'
 import { recorded } from './recorded.ts'
 
 interface Blob {
@@ -33,22 +34,22 @@ export const large: Workload = {
   tables: { blobs: strong({ row: unvalidated<Blob>(), key: 'id' }) },
   operations: 48,
   sometimes: ['a row was too large', 'a transaction was too large'],
-  begin: (sim) => new LargeRun(sim),
+  begin: (host) => new LargeRun(host),
 }
 
 class LargeRun implements WorkloadRun {
-  readonly #sim: Simulation
+  readonly #host: WorkloadHost
   /** Values are lengths and the byte they are filled with. */
   readonly #history: History<RegisterInput, unknown>
 
-  constructor(sim: Simulation) {
-    this.#sim = sim
-    this.#history = new History(() => sim.nowMs)
+  constructor(host: WorkloadHost) {
+    this.#host = host
+    this.#history = new History(() => host.nowMs)
   }
 
-  async operation(client: SimClient, number: number): Promise<void> {
+  async operation(client: WorkloadClient, number: number): Promise<void> {
     const draw = client.drawOf(`operation-${number}`)
-    const node = draw.pick(this.#sim.nodes)
+    const node = draw.pick(this.#host.nodes)
     const key = `b${draw.int(0, KEYS - 1)}`
     const fill = draw.int(0, 255)
     switch (draw.pick(['read', 'read', 'small', 'small', 'row', 'row', 'too-large', 'pair'])) {
@@ -65,7 +66,7 @@ class LargeRun implements WorkloadRun {
     }
   }
 
-  async #read(client: SimClient, node: SimNode, key: string): Promise<void> {
+  async #read(client: WorkloadClient, node: WorkloadNode, key: string): Promise<void> {
     const input = { kind: 'read', key } as const
     await recorded(this.#history, client, node, input, `read ${key}`, async ({ db }) => {
       const row = await db.table('blobs').get(key)
@@ -78,13 +79,13 @@ class LargeRun implements WorkloadRun {
     const [fill = 0] = bytes
     // Compared by one call: looking at them one by one costs more than all else of this workload.
     const isWhole = Buffer.alloc(bytes.length, fill).equals(bytes)
-    this.#sim.check('integrity', isWhole, `a value of ${bytes.length} bytes is mixed up`)
+    this.#host.check('integrity', isWhole, `a value of ${bytes.length} bytes is mixed up`)
     return `${bytes.length} x ${fill}`
   }
 
   async #write(
-    client: SimClient,
-    node: SimNode,
+    client: WorkloadClient,
+    node: WorkloadNode,
     key: string,
     length: number,
     fill: number,
@@ -98,17 +99,22 @@ class LargeRun implements WorkloadRun {
     })
   }
 
-  async #tooLarge(client: SimClient, node: SimNode, key: string, fill: number): Promise<void> {
+  async #tooLarge(
+    client: WorkloadClient,
+    node: WorkloadNode,
+    key: string,
+    fill: number,
+  ): Promise<void> {
     const bytes = new Uint8Array(LIMITS.rowBytes + 1).fill(fill)
     await client.operation(`write ${key}: too large`, node, async ({ db }) => {
       const code = await codeOf(db.table('blobs').put({ id: key, bytes }))
-      this.#sim.check('limit:row', code === 'RowTooLarge', `a row too large gave ${code}`)
-      this.#sim.sometimes('a row was too large')
+      this.#host.check('limit:row', code === 'RowTooLarge', `a row too large gave ${code}`)
+      this.#host.sometimes('a row was too large')
     })
   }
 
   /** Two rows in one transaction, which together fit, or do not. */
-  async #pair(client: SimClient, node: SimNode, draw: Draw, fill: number): Promise<void> {
+  async #pair(client: WorkloadClient, node: WorkloadNode, draw: Draw, fill: number): Promise<void> {
     const fits = draw.chance(0.5)
     const half = LIMITS.transactionBytes / 2
     const length = fits ? half - TRANSACTION_ROOM : half + TRANSACTION_ROOM
@@ -125,8 +131,8 @@ class LargeRun implements WorkloadRun {
       if (fits) return written
       const code = await codeOf(written)
       const isRefused = code === 'TransactionTooLarge'
-      this.#sim.check('limit:transaction', isRefused, `a transaction too large gave ${code}`)
-      this.#sim.sometimes('a transaction was too large')
+      this.#host.check('limit:transaction', isRefused, `a transaction too large gave ${code}`)
+      this.#host.sometimes('a transaction was too large')
     })
     for (const call of calls) {
       if (outcome.kind === 'ok') call.ok(undefined)
@@ -136,12 +142,12 @@ class LargeRun implements WorkloadRun {
   }
 
   async finish(): Promise<void> {
-    for (const node of this.#sim.nodes) {
-      await this.#sim.clients(1, async (client) => {
+    for (const node of this.#host.nodes) {
+      await this.#host.clients(1, async (client) => {
         for (let key = 0; key < KEYS; key++) await this.#read(client, node, `b${key}`)
       })
     }
-    this.#sim.judge(checkLinearizable(this.#history.operations, register))
+    this.#host.examine({ by: 'registers', operations: this.#history.operations })
   }
 }
 

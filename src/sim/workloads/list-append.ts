@@ -6,14 +6,16 @@ import { LIMITS } from '../../core/limits.ts'
 import type { Transaction as DatabaseTransaction } from '../../table/database.ts'
 import { strong, unvalidated, type TableDefinitions } from '../../table/schema.ts'
 import { History } from '../check/history.ts'
-import { checkSerializable } from '../check/serializability.ts'
 import type { Step, Unique } from '../check/transactions.ts'
 import type { Draw } from '../draw.ts'
-import type { SimClient } from '../sim-client.ts'
-import type { SimNode } from '../sim-node.ts'
-import type { Simulation } from '../simulation.ts'
-import type { AnyDatabase } from '../world.ts'
-import type { Workload, WorkloadRun } from '../workload.ts'
+import type {
+  Workload,
+  WorkloadClient,
+  WorkloadDatabase,
+  WorkloadHost,
+  WorkloadNode,
+  WorkloadRun,
+} from '../workload.ts'
 import { zipf } from './zipf.ts'
 
 interface List {
@@ -49,7 +51,7 @@ export const listAppend: Workload = {
     registers: strong({ row: unvalidated<Register>(), key: 'id' }),
   },
   sometimes: ['a transaction threw'],
-  begin: (sim) => new ListAppendRun(sim),
+  begin: (host) => new ListAppendRun(host),
 }
 
 interface Pace {
@@ -71,17 +73,17 @@ class Thrown extends Error {
 }
 
 class ListAppendRun implements WorkloadRun {
-  readonly #sim: Simulation
+  readonly #host: WorkloadHost
   readonly #history: History<unknown, readonly Step[]>
 
-  constructor(sim: Simulation) {
-    this.#sim = sim
-    this.#history = new History(() => sim.nowMs)
+  constructor(host: WorkloadHost) {
+    this.#host = host
+    this.#history = new History(() => host.nowMs)
   }
 
-  async operation(client: SimClient, number: number): Promise<void> {
+  async operation(client: WorkloadClient, number: number): Promise<void> {
     const draw = client.drawOf(`operation-${number}`)
-    const node = draw.pick(this.#sim.nodes)
+    const node = draw.pick(this.#host.nodes)
     const throws = draw.chance(THROW_SHARE)
     const isReadOnly = draw.chance(READ_ONLY_SHARE)
     const isSlow = draw.chance(SLOW_SHARE)
@@ -97,8 +99,8 @@ class ListAppendRun implements WorkloadRun {
   }
 
   async #run(
-    client: SimClient,
-    node: SimNode,
+    client: WorkloadClient,
+    node: WorkloadNode,
     todo: readonly Todo[],
     throws: boolean,
     { stepMs, isWide }: Pace = AT_ONCE,
@@ -112,7 +114,7 @@ class ListAppendRun implements WorkloadRun {
         return await db.transact(async (tx) => {
           const steps: Step[] = []
           for (const [i, step] of todo.entries()) {
-            if (i > 0 && stepMs > 0) await this.#sim.sleep(stepMs)
+            if (i > 0 && stepMs > 0) await this.#host.sleep(stepMs)
             if (i === 1 && isWide) await tx.table('lists').getMany(WIDE_KEYS)
             await perform(tx, step, steps)
           }
@@ -121,7 +123,7 @@ class ListAppendRun implements WorkloadRun {
         })
       } catch (cause) {
         if (!(cause instanceof Thrown)) throw cause
-        this.#sim.sometimes('a transaction threw')
+        this.#host.sometimes('a transaction threw')
         // Nothing was written, and what it saw was so.
         return cause.steps.filter(({ kind }) => kind === 'read' || kind === 'get')
       }
@@ -137,10 +139,10 @@ class ListAppendRun implements WorkloadRun {
       { kind: 'read', key: `l${i}`, value: 0 },
       { kind: 'get', key: `r${i}`, value: 0 },
     ])
-    for (const node of this.#sim.nodes) {
-      await this.#sim.clients(1, (client) => this.#run(client, node, todo, false))
+    for (const node of this.#host.nodes) {
+      await this.#host.clients(1, (client) => this.#run(client, node, todo, false))
     }
-    this.#sim.judge(checkSerializable(this.#history.operations))
+    this.#host.examine({ by: 'serializable', operations: this.#history.operations })
   }
 }
 
@@ -209,4 +211,4 @@ function valuesOf(row: Awaited<ReturnType<AnyTableGet>>): number[] {
   return (row?.['values'] as number[] | undefined) ?? []
 }
 
-type AnyTableGet = ReturnType<AnyDatabase['table']>['get']
+type AnyTableGet = ReturnType<WorkloadDatabase['table']>['get']

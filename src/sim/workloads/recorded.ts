@@ -1,8 +1,7 @@
 /** Operations that are done on a node and recorded in a history at the same time. */
 import type { History, LogPosition } from '../check/history.ts'
-import type { Outcome, SimClient } from '../sim-client.ts'
-import type { SimNode } from '../sim-node.ts'
-import type { SimulatedNode } from '../world.ts'
+import type { Outcome } from '../outcome.ts'
+import type { WorkloadClient, WorkloadDatabase, WorkloadNode } from '../workload.ts'
 
 export interface Answer<Output> {
   readonly output: Output
@@ -12,11 +11,11 @@ export interface Answer<Output> {
 /** Does `work` on `node`, and records it in `history` under `input`. */
 export async function recorded<Input, Output>(
   history: History<Input, Output>,
-  client: SimClient,
-  node: SimNode,
+  client: WorkloadClient,
+  node: WorkloadNode,
   input: Input,
   text: string,
-  work: (node: SimulatedNode) => Promise<Answer<Output>>,
+  work: (on: { readonly db: WorkloadDatabase }) => Promise<Answer<Output>>,
 ): Promise<Outcome<Answer<Output>>> {
   const call = history.call(client.name, input)
   const outcome = await client.operation(text, node, work)

@@ -2,14 +2,16 @@
 import { isHoldfastError } from '../../core/errors.ts'
 import { strong, unvalidated } from '../../table/schema.ts'
 import { History } from '../check/history.ts'
-import { checkLinearizable } from '../check/linearizability.ts'
-import { casRegister, counter, type CounterInput } from '../check/models.ts'
+import type { CounterInput } from '../check/models.ts'
 import type { CasInput } from '../check/zones.ts'
 import type { Draw } from '../draw.ts'
-import type { SimClient } from '../sim-client.ts'
-import type { SimNode } from '../sim-node.ts'
-import type { Simulation } from '../simulation.ts'
-import type { Workload, WorkloadRun } from '../workload.ts'
+import type {
+  Workload,
+  WorkloadClient,
+  WorkloadHost,
+  WorkloadNode,
+  WorkloadRun,
+} from '../workload.ts'
 import { recorded } from './recorded.ts'
 import { zipf } from './zipf.ts'
 
@@ -40,7 +42,7 @@ export const registers: Workload = {
     registers: strong({ row: unvalidated<Register>(), key: 'id' }),
     counters: strong({ row: unvalidated<Register>(), key: 'id' }),
   },
-  begin: (sim) => new RegistersRun(sim),
+  begin: (host) => new RegistersRun(host),
 }
 
 interface Swap {
@@ -55,22 +57,22 @@ interface Swap {
 class Thrown extends Error {}
 
 class RegistersRun implements WorkloadRun {
-  readonly #sim: Simulation
+  readonly #host: WorkloadHost
   readonly #registers: History<CasInput, unknown>
   readonly #counters: History<CounterInput, number | undefined>
   /** What each client read or wrote last, by key: what its next compare-and-set expects. */
   readonly #known = new Map<string, number | undefined>()
 
-  constructor(sim: Simulation) {
-    this.#sim = sim
-    this.#registers = new History(() => sim.nowMs)
-    this.#counters = new History(() => sim.nowMs)
+  constructor(host: WorkloadHost) {
+    this.#host = host
+    this.#registers = new History(() => host.nowMs)
+    this.#counters = new History(() => host.nowMs)
   }
 
-  async operation(client: SimClient, number: number): Promise<void> {
+  async operation(client: WorkloadClient, number: number): Promise<void> {
     const draw = client.drawOf(`operation-${number}`)
     const key = `r${zipf(draw, KEYS)}`
-    const node = draw.pick(this.#sim.nodes)
+    const node = draw.pick(this.#host.nodes)
     const value = Number(client.name.slice('client-'.length)) * VALUES_OF_CLIENT + number
     switch (draw.pick(KINDS)) {
       case 'read':
@@ -96,7 +98,7 @@ class RegistersRun implements WorkloadRun {
     }
   }
 
-  async #read(client: SimClient, node: SimNode, key: string): Promise<void> {
+  async #read(client: WorkloadClient, node: WorkloadNode, key: string): Promise<void> {
     const input = { kind: 'read', key } as const
     const text = `read ${key}`
     const outcome = await recorded(this.#registers, client, node, input, text, async ({ db }) => {
@@ -106,7 +108,12 @@ class RegistersRun implements WorkloadRun {
     if (outcome.kind === 'ok') this.#learn(client, key, outcome.value.output as number | undefined)
   }
 
-  async #write(client: SimClient, node: SimNode, key: string, value: number): Promise<void> {
+  async #write(
+    client: WorkloadClient,
+    node: WorkloadNode,
+    key: string,
+    value: number,
+  ): Promise<void> {
     const input = { kind: 'write', key, value } as const
     const text = `write ${key} = ${value}`
     const outcome = await recorded(this.#registers, client, node, input, text, async ({ db }) => {
@@ -116,7 +123,12 @@ class RegistersRun implements WorkloadRun {
     if (outcome.kind === 'ok') this.#learn(client, key, value)
   }
 
-  async #cas(client: SimClient, node: SimNode, key: string, value: number): Promise<void> {
+  async #cas(
+    client: WorkloadClient,
+    node: WorkloadNode,
+    key: string,
+    value: number,
+  ): Promise<void> {
     const expected = this.#known.get(`${client.name} ${key}`)
     const input = { kind: 'cas', key, expected, value } as const
     const text = `cas ${key} from ${expected} to ${value}`
@@ -134,7 +146,12 @@ class RegistersRun implements WorkloadRun {
   }
 
   /** As a compare-and-set whose expectation is that there is none. */
-  async #insert(client: SimClient, node: SimNode, key: string, value: number): Promise<void> {
+  async #insert(
+    client: WorkloadClient,
+    node: WorkloadNode,
+    key: string,
+    value: number,
+  ): Promise<void> {
     const input = { kind: 'cas', key, expected: undefined, value } as const
     const text = `insert ${key} = ${value}`
     await recorded(this.#registers, client, node, input, text, async ({ db }) => {
@@ -147,7 +164,7 @@ class RegistersRun implements WorkloadRun {
    * Replaces a value by one that tells which was there. When its function throws, it is a read; when
    * it is aborted, its answer says whether it may take place.
    */
-  async #swap(client: SimClient, node: SimNode, key: string, swap: Swap): Promise<void> {
+  async #swap(client: WorkloadClient, node: WorkloadNode, key: string, swap: Swap): Promise<void> {
     const { value, by, throws = false, abortMs } = swap
     const input = throws
       ? ({ kind: 'read', key } as const)
@@ -165,7 +182,7 @@ class RegistersRun implements WorkloadRun {
       }
       try {
         await rows.update(key, change as never, { signal })
-        this.#sim.check('update:throws', !throws, `an update of ${key} that threw was told done`)
+        this.#host.check('update:throws', !throws, `an update of ${key} that threw was told done`)
         return before
       } catch (cause) {
         if (cause instanceof Thrown) return before
@@ -180,8 +197,8 @@ class RegistersRun implements WorkloadRun {
 
   /** Updates of one row at once, some of which throw or are aborted. */
   async #chain(
-    client: SimClient,
-    node: SimNode,
+    client: WorkloadClient,
+    node: WorkloadNode,
     key: string,
     value: number,
     draw: Draw,
@@ -194,7 +211,7 @@ class RegistersRun implements WorkloadRun {
         throws: link.chance(THROW_SHARE),
         // Whoever aborts may not learn what came of it: after healing everybody does.
         abortMs:
-          !this.#sim.isHealed && link.chance(ABORT_SHARE) ? link.exponential(ABORT_MS) : undefined,
+          !this.#host.isHealed && link.chance(ABORT_SHARE) ? link.exponential(ABORT_MS) : undefined,
       }
     })
     await Promise.all(links.map((link) => this.#swap(client, node, key, link)))
@@ -202,11 +219,11 @@ class RegistersRun implements WorkloadRun {
 
   #abortIn(ms: number): AbortSignal {
     const controller = new AbortController()
-    void this.#sim.sleep(ms).then(() => controller.abort())
+    void this.#host.sleep(ms).then(() => controller.abort())
     return controller.signal
   }
 
-  async #remove(client: SimClient, node: SimNode, key: string): Promise<void> {
+  async #remove(client: WorkloadClient, node: WorkloadNode, key: string): Promise<void> {
     const input = { kind: 'remove', key } as const
     await recorded(this.#registers, client, node, input, `remove ${key}`, async ({ db }) => {
       const { existed } = await db.table('registers').delete(key)
@@ -214,7 +231,7 @@ class RegistersRun implements WorkloadRun {
     })
   }
 
-  async #add(client: SimClient, node: SimNode, key: string, by: number): Promise<void> {
+  async #add(client: WorkloadClient, node: WorkloadNode, key: string, by: number): Promise<void> {
     const input = { kind: 'add', key, by } as const
     const text = `add ${by} to ${key}`
     await recorded(this.#counters, client, node, input, text, async ({ db }) => {
@@ -226,7 +243,7 @@ class RegistersRun implements WorkloadRun {
   }
 
   /** As `#add`, by a transaction that reads. */
-  async #bump(client: SimClient, node: SimNode, key: string, by: number): Promise<void> {
+  async #bump(client: WorkloadClient, node: WorkloadNode, key: string, by: number): Promise<void> {
     const input = { kind: 'add', key, by } as const
     const text = `read ${key}, add ${by}`
     await recorded(this.#counters, client, node, input, text, async ({ db }) => {
@@ -241,7 +258,7 @@ class RegistersRun implements WorkloadRun {
     })
   }
 
-  async #count(client: SimClient, node: SimNode, key: string): Promise<void> {
+  async #count(client: WorkloadClient, node: WorkloadNode, key: string): Promise<void> {
     const input = { kind: 'read', key } as const
     await recorded(this.#counters, client, node, input, `count ${key}`, async ({ db }) => {
       const row = await db.table('counters').get(key)
@@ -249,22 +266,22 @@ class RegistersRun implements WorkloadRun {
     })
   }
 
-  #learn(client: SimClient, key: string, value: number | undefined): void {
+  #learn(client: WorkloadClient, key: string, value: number | undefined): void {
     this.#known.set(`${client.name} ${key}`, value)
   }
 
   /** Every key is read on every node: what was written last must be there. */
   async finish(): Promise<void> {
-    for (const node of this.#sim.nodes) {
-      await this.#sim.clients(1, async (client) => {
+    for (const node of this.#host.nodes) {
+      await this.#host.clients(1, async (client) => {
         for (let key = 0; key < KEYS; key++) {
           await this.#read(client, node, `r${key}`)
           await this.#count(client, node, `r${key}`)
         }
       })
     }
-    this.#sim.judge(checkLinearizable(this.#registers.operations, casRegister))
-    this.#sim.judge(checkLinearizable(this.#counters.operations, counter))
+    this.#host.examine({ by: 'cas-registers', operations: this.#registers.operations })
+    this.#host.examine({ by: 'counters', operations: this.#counters.operations })
   }
 }
 

@@ -6,11 +6,14 @@ import type { Transaction as DatabaseTransaction } from '../../table/database.ts
 import { strong, unvalidated, type TableDefinitions } from '../../table/schema.ts'
 import { isHoldfastError } from '../../core/errors.ts'
 import type { Draw } from '../draw.ts'
-import type { SimClient } from '../sim-client.ts'
-import type { SimNode } from '../sim-node.ts'
-import type { Simulation } from '../simulation.ts'
-import type { AnyDatabase } from '../world.ts'
-import type { Workload, WorkloadRun } from '../workload.ts'
+import type {
+  Workload,
+  WorkloadClient,
+  WorkloadDatabase,
+  WorkloadHost,
+  WorkloadNode,
+  WorkloadRun,
+} from '../workload.ts'
 
 interface Item {
   id: string
@@ -44,27 +47,27 @@ export const scans: Workload = {
     items: strong({ row: unvalidated<Item>(), key: 'id', indexes: { byShelf: 'shelf' } }),
   },
   sometimes: ['rows moved between two pages'],
-  begin: (sim) => new ScansRun(sim),
+  begin: (host) => new ScansRun(host),
 }
 
 class ScansRun implements WorkloadRun {
-  readonly #sim: Simulation
+  readonly #host: WorkloadHost
   #moves = 0
 
-  constructor(sim: Simulation) {
-    this.#sim = sim
+  constructor(host: WorkloadHost) {
+    this.#host = host
   }
 
   async setUp(): Promise<void> {
-    const [node] = this.#sim.nodes
+    const [node] = this.#host.nodes
     const rows = Array.from({ length: ROWS }, (_, i) => ({ ...itemAt(i) }))
     const results = await node.call(({ db }) => db.table('items').putMany(rows))
     for (const result of results) if (!result.ok) throw result.error
   }
 
-  async operation(client: SimClient, number: number): Promise<void> {
+  async operation(client: WorkloadClient, number: number): Promise<void> {
     const draw = client.drawOf(`operation-${number}`)
-    const node = draw.pick(this.#sim.nodes)
+    const node = draw.pick(this.#host.nodes)
     const [from, to] = [placeOf(draw.int(0, PLACES - 1)), placeOf(draw.int(0, PLACES - 1))]
     switch (draw.chance(SCAN_SHARE) ? draw.pick(SCANS) : draw.pick(['move', 'give', 'shift'])) {
       case 'move':
@@ -88,18 +91,23 @@ class ScansRun implements WorkloadRun {
   }
 
   /** Outside a transaction. */
-  async #whole(client: SimClient, node: SimNode, draw: Draw): Promise<void> {
+  async #whole(client: WorkloadClient, node: WorkloadNode, draw: Draw): Promise<void> {
     const query = { reverse: draw.chance(0.5), ...(draw.chance(0.5) ? { index: 'byShelf' } : {}) }
     await client.operation(`scan ${JSON.stringify(query)}`, node, async ({ db }) => {
       const rows = await db.table('items').query(query).toArray()
       this.#complete(rows, 'a scan')
       const count = await db.table('items').count()
-      this.#sim.check('scan:count', count === ROWS, `${count} rows are counted of ${ROWS}`)
+      this.#host.check('scan:count', count === ROWS, `${count} rows are counted of ${ROWS}`)
     })
   }
 
   /** A row changes its place in the index. */
-  async #shift(client: SimClient, node: SimNode, id: string, shelf: string): Promise<void> {
+  async #shift(
+    client: WorkloadClient,
+    node: WorkloadNode,
+    id: string,
+    shelf: string,
+  ): Promise<void> {
     await client.operation(`shift ${id} to ${shelf}`, node, async ({ db }) => {
       try {
         await db.table('items').update(id, (row) => ({ ...row, shelf }))
@@ -110,12 +118,12 @@ class ScansRun implements WorkloadRun {
   }
 
   /** One shelf after another by the index alone, with time for rows to change their shelf between. */
-  async #shelves(client: SimClient, node: SimNode, draw: Draw): Promise<void> {
+  async #shelves(client: WorkloadClient, node: WorkloadNode, draw: Draw): Promise<void> {
     await client.operation('scan shelf by shelf', node, async ({ db }) => {
       const rows = await db.transact(async (tx) => {
         const seen: Looked[] = []
         for (let shelf = 0; shelf < SHELVES; shelf++) {
-          if (shelf > 0) await this.#sim.sleep(draw.exponential(SHELF_PAUSE_MS))
+          if (shelf > 0) await this.#host.sleep(draw.exponential(SHELF_PAUSE_MS))
           const query = { index: 'byShelf', eq: shelfOf(shelf) }
           seen.push(
             ...(await tx
@@ -130,7 +138,7 @@ class ScansRun implements WorkloadRun {
     })
   }
 
-  async #pages(client: SimClient, node: SimNode, draw: Draw): Promise<void> {
+  async #pages(client: WorkloadClient, node: WorkloadNode, draw: Draw): Promise<void> {
     const limit = draw.int(40, 200)
     const query = { reverse: draw.chance(0.5), ...(draw.chance(0.5) ? { index: 'byShelf' } : {}) }
     const text = `pages of ${limit}, ${JSON.stringify(query)}`
@@ -142,9 +150,9 @@ class ScansRun implements WorkloadRun {
         rows.push(...page.rows)
         cursor = page.cursor
         if (cursor === undefined) break
-        await this.#sim.sleep(draw.exponential(PAGE_PAUSE_MS))
+        await this.#host.sleep(draw.exponential(PAGE_PAUSE_MS))
       }
-      if (this.#moves > before) this.#sim.sometimes('rows moved between two pages')
+      if (this.#moves > before) this.#host.sometimes('rows moved between two pages')
       this.#complete(rows, 'pages')
     })
   }
@@ -152,27 +160,27 @@ class ScansRun implements WorkloadRun {
   /** Each row once, and all that was given is somewhere. */
   #complete(rows: readonly Looked[], what: string): void {
     const ids = new Set(rows.map((row) => row['id']))
-    this.#sim.check('scan:rows', rows.length === ROWS, `${what}: ${rows.length} rows of ${ROWS}`)
-    this.#sim.check('scan:once', ids.size === rows.length, `${what}: a row came twice`)
+    this.#host.check('scan:rows', rows.length === ROWS, `${what}: ${rows.length} rows of ${ROWS}`)
+    this.#host.check('scan:once', ids.size === rows.length, `${what}: a row came twice`)
     const sum = rows.reduce((total, row) => total + (row['amount'] as number), 0)
-    this.#sim.check('scan:sum', sum === ROWS * AMOUNT, `${what}: ${sum} in all`)
+    this.#host.check('scan:sum', sum === ROWS * AMOUNT, `${what}: ${sum} in all`)
   }
 
   /** In a transaction that has written before: against what it read and wrote itself. */
-  async #own(client: SimClient, node: SimNode, draw: Draw): Promise<void> {
+  async #own(client: WorkloadClient, node: WorkloadNode, draw: Draw): Promise<void> {
     await client.operation('scans among own writes', node, async ({ db }) => {
       const seen = await lookAmongOwn(db, draw)
       this.#complete(seen.rows, 'a scan in a transaction')
       for (const { query, wanted, got } of seen.answers) {
         const message = `${JSON.stringify(query)}: ${differenceOf(wanted, got)}`
-        this.#sim.check('scan:own-writes', wanted.join() === got.join(), message)
+        this.#host.check('scan:own-writes', wanted.join() === got.join(), message)
       }
     })
   }
 
   async finish(): Promise<void> {
-    for (const node of this.#sim.nodes) {
-      await this.#sim.clients(1, async (client) => {
+    for (const node of this.#host.nodes) {
+      await this.#host.clients(1, async (client) => {
         await this.#whole(client, node, client.drawOf('last'))
         await this.#pages(client, node, client.drawOf('last-pages'))
       })
@@ -219,7 +227,7 @@ function itemAt(place: number): Item {
 }
 
 /** The row goes to a place that is free: never is there one more, or one less. */
-async function move(db: AnyDatabase, from: string, to: string, draw: Draw): Promise<void> {
+async function move(db: WorkloadDatabase, from: string, to: string, draw: Draw): Promise<void> {
   const shelf = shelfOf(draw.int(0, SHELVES - 1))
   await db.transact(async (tx) => {
     const items = tx.table('items')
@@ -230,7 +238,7 @@ async function move(db: AnyDatabase, from: string, to: string, draw: Draw): Prom
   })
 }
 
-async function give(db: AnyDatabase, from: string, to: string): Promise<void> {
+async function give(db: WorkloadDatabase, from: string, to: string): Promise<void> {
   await db.transact(async (tx) => {
     const items = tx.table('items')
     const [giver, taker] = await items.getMany([from, to])
@@ -240,7 +248,7 @@ async function give(db: AnyDatabase, from: string, to: string): Promise<void> {
   })
 }
 
-async function lookAmongOwn(db: AnyDatabase, draw: Draw): Promise<Seen> {
+async function lookAmongOwn(db: WorkloadDatabase, draw: Draw): Promise<Seen> {
   try {
     return await db.transact(async (tx) => {
       const items = tx.table('items')

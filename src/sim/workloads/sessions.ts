@@ -5,17 +5,18 @@
 import type { ReadLevel, ReadOptions } from '../../table/handles.ts'
 import { strong, unvalidated } from '../../table/schema.ts'
 import { History, type Operation } from '../check/history.ts'
-import { checkLinearizable } from '../check/linearizability.ts'
-import { casRegister } from '../check/models.ts'
-import { checkSessions, type SessionOperation } from '../check/sessions.ts'
-import { checkStaleness, type StalenessOperation } from '../check/staleness.ts'
+import type { SessionOperation } from '../check/sessions.ts'
+import type { StalenessOperation } from '../check/staleness.ts'
 import type { CasInput } from '../check/zones.ts'
 import type { Draw } from '../draw.ts'
-import type { SimClient } from '../sim-client.ts'
-import type { SimNode } from '../sim-node.ts'
-import type { Simulation } from '../simulation.ts'
-import type { Workload, WorkloadRun } from '../workload.ts'
-import type { SimulatedNode } from '../world.ts'
+import type {
+  Workload,
+  WorkloadClient,
+  WorkloadDatabase,
+  WorkloadHost,
+  WorkloadNode,
+  WorkloadRun,
+} from '../workload.ts'
 import { recorded } from './recorded.ts'
 
 interface Register {
@@ -64,26 +65,26 @@ export const sessions: Workload = {
     marks: strong({ row: unvalidated<Mark>(), key: 'id' }),
   },
   sometimes: ['a session read waited for its token', 'a read was within its bound'],
-  begin: (sim) => new SessionsRun(sim),
+  begin: (host) => new SessionsRun(host),
 }
 
 class SessionsRun implements WorkloadRun {
-  readonly #sim: Simulation
+  readonly #host: WorkloadHost
   readonly #history: History<ReadInput, number | undefined>
   /** Whether there is a row. */
   readonly #marks: History<CasInput, unknown>
   /** What each session has come to. */
   readonly #tokens = new Map<string, string>()
 
-  constructor(sim: Simulation) {
-    this.#sim = sim
-    this.#history = new History(() => sim.nowMs)
-    this.#marks = new History(() => sim.nowMs)
+  constructor(host: WorkloadHost) {
+    this.#host = host
+    this.#history = new History(() => host.nowMs)
+    this.#marks = new History(() => host.nowMs)
   }
 
   /** Each key is there, so that every form of reading meets it. */
   async setUp(): Promise<void> {
-    const [node] = this.#sim.nodes
+    const [node] = this.#host.nodes
     const calls = KEYS.map((key) => this.#history.call('set-up', { kind: 'write', key, value: 0 }))
     const results = await node.call(({ db }) =>
       db.table('registers').putMany(KEYS.map((id) => ({ id, value: 0 }))),
@@ -94,9 +95,9 @@ class SessionsRun implements WorkloadRun {
     }
   }
 
-  async operation(client: SimClient, number: number): Promise<void> {
+  async operation(client: WorkloadClient, number: number): Promise<void> {
     const draw = client.drawOf(`operation-${number}`)
-    const node = draw.pick(this.#sim.nodes)
+    const node = draw.pick(this.#host.nodes)
     const key = draw.pick(KEYS)
     const mark = `m${draw.int(0, MARKS - 1)}`
     const value = Number(client.name.slice('client-'.length)) * VALUES_OF_CLIENT + number
@@ -123,7 +124,12 @@ class SessionsRun implements WorkloadRun {
     }
   }
 
-  async #write(client: SimClient, node: SimNode, key: string, value: number): Promise<void> {
+  async #write(
+    client: WorkloadClient,
+    node: WorkloadNode,
+    key: string,
+    value: number,
+  ): Promise<void> {
     const input = { kind: 'write', key, value } as const
     await recorded(this.#history, client, node, input, `${key} = ${value}`, async ({ db }) => {
       const { position, token } = await db.table('registers').put({ id: key, value })
@@ -132,13 +138,13 @@ class SessionsRun implements WorkloadRun {
     })
   }
 
-  #readBack(client: SimClient, key: string, draw: Draw): Promise<void> {
-    return this.#read(client, draw.pick(this.#sim.nodes), key, draw, 'session')
+  #readBack(client: WorkloadClient, key: string, draw: Draw): Promise<void> {
+    return this.#read(client, draw.pick(this.#host.nodes), key, draw, 'session')
   }
 
   async #read(
-    client: SimClient,
-    node: SimNode,
+    client: WorkloadClient,
+    node: WorkloadNode,
     key: string,
     draw: Draw,
     level = draw.pick(LEVELS),
@@ -152,19 +158,19 @@ class SessionsRun implements WorkloadRun {
       level: form === 'transaction' ? 'linearizable' : level,
     } as const
     const text = `${form} ${key} at ${JSON.stringify(level)}`
-    const sinceMs = this.#sim.nowMs
+    const sinceMs = this.#host.nowMs
     await recorded(this.#history, client, node, input, text, async (target) => {
       const output = await look(target, form, key, options)
       this.#learn(client, target.db.token)
-      if (after !== undefined && this.#sim.nowMs > sinceMs)
-        this.#sim.sometimes('a session read waited for its token')
-      if (typeof level === 'object' && this.#sim.nowMs === sinceMs)
-        this.#sim.sometimes('a read was within its bound')
+      if (after !== undefined && this.#host.nowMs > sinceMs)
+        this.#host.sometimes('a session read waited for its token')
+      if (typeof level === 'object' && this.#host.nowMs === sinceMs)
+        this.#host.sometimes('a read was within its bound')
       return { output }
     })
   }
 
-  async #mark(client: SimClient, node: SimNode, key: string): Promise<void> {
+  async #mark(client: WorkloadClient, node: WorkloadNode, key: string): Promise<void> {
     const input = { kind: 'write', key, value: true } as const
     await recorded(this.#marks, client, node, input, `mark ${key}`, async ({ db }) => {
       const { token } = await db.table('marks').put({ id: key })
@@ -173,7 +179,7 @@ class SessionsRun implements WorkloadRun {
     })
   }
 
-  async #unmark(client: SimClient, node: SimNode, key: string): Promise<void> {
+  async #unmark(client: WorkloadClient, node: WorkloadNode, key: string): Promise<void> {
     const input = { kind: 'remove', key } as const
     await recorded(this.#marks, client, node, input, `unmark ${key}`, async ({ db }) => {
       const { token, existed } = await db.table('marks').delete(key)
@@ -182,7 +188,7 @@ class SessionsRun implements WorkloadRun {
     })
   }
 
-  async #has(client: SimClient, node: SimNode, key: string, draw: Draw): Promise<void> {
+  async #has(client: WorkloadClient, node: WorkloadNode, key: string, draw: Draw): Promise<void> {
     const counts = draw.chance(0.5)
     const input = { kind: 'read', key } as const
     const text = `${counts ? 'count' : 'has'} ${key}`
@@ -194,15 +200,16 @@ class SessionsRun implements WorkloadRun {
   }
 
   /** The newest of the tokens that a session was given stands for all of them. */
-  #learn(client: SimClient, token: string): void {
+  #learn(client: WorkloadClient, token: string | undefined): void {
+    if (token === undefined) return
     const known = this.#tokens.get(client.name)
     if (known === undefined || positionOf(token) > positionOf(known))
       this.#tokens.set(client.name, token)
   }
 
   async finish(): Promise<void> {
-    for (const node of this.#sim.nodes) {
-      await this.#sim.clients(1, async (client) => {
+    for (const node of this.#host.nodes) {
+      await this.#host.clients(1, async (client) => {
         for (const key of KEYS) await this.#read(client, node, key, client.drawOf(`last-${key}`))
       })
     }
@@ -217,13 +224,17 @@ class SessionsRun implements WorkloadRun {
       if (input.kind === 'write') return operation
       return { ...operation, position: positions.get(`${input.key} ${output}`) }
     })
-    this.#sim.judge(checkSessions(seen.filter(isOfSession) as SessionOperation[], { scope: 'key' }))
-    this.#sim.judge(checkStaleness(seen.map(bounded)))
+    const ofSessions = seen.filter(isOfSession) as SessionOperation[]
+    this.#host.examine({ by: 'sessions', operations: ofSessions })
+    this.#host.examine({ by: 'staleness', operations: seen.map(bounded) })
     const strict = operations.filter(
       ({ input: { kind, level } }) => kind === 'write' || level === 'linearizable',
     )
-    this.#sim.judge(checkLinearizable(strict as Operation<CasInput, unknown>[], casRegister))
-    this.#sim.judge(checkLinearizable(this.#marks.operations, casRegister))
+    this.#host.examine({
+      by: 'cas-registers',
+      operations: strict as Operation<CasInput, unknown>[],
+    })
+    this.#host.examine({ by: 'cas-registers', operations: this.#marks.operations })
   }
 }
 
@@ -242,7 +253,7 @@ const positionOf = (token: string): number => Number(token.split('.')[2] ?? 0)
 
 /** The value of a key, by one of the ways to read it. */
 async function look(
-  { db }: SimulatedNode,
+  { db }: { readonly db: WorkloadDatabase },
   form: Form,
   key: string,
   options: ReadOptions,

@@ -5,12 +5,15 @@
 import { isHoldfastError } from '../../core/errors.ts'
 import { strong, unique as uniqueIndex, unvalidated } from '../../table/schema.ts'
 import { History } from '../check/history.ts'
-import { checkUnique, type UniqueView } from '../check/unique.ts'
+import type { UniqueView } from '../check/unique.ts'
 import type { Draw } from '../draw.ts'
-import type { SimClient } from '../sim-client.ts'
-import type { SimNode } from '../sim-node.ts'
-import type { Simulation } from '../simulation.ts'
-import type { Workload, WorkloadRun } from '../workload.ts'
+import type {
+  Workload,
+  WorkloadClient,
+  WorkloadHost,
+  WorkloadNode,
+  WorkloadRun,
+} from '../workload.ts'
 import { idsOf } from './ids.ts'
 import { recorded } from './recorded.ts'
 import { zipf } from './zipf.ts'
@@ -49,21 +52,21 @@ export const unique: Workload = {
     seats: strong({ row: unvalidated<Seat>(), key: 'id', indexes: { byRoom: 'room' } }),
   },
   sometimes: ['a unique value was taken', 'a room was full'],
-  begin: (sim) => new UniqueRun(sim),
+  begin: (host) => new UniqueRun(host),
 }
 
 class UniqueRun implements WorkloadRun {
-  readonly #sim: Simulation
+  readonly #host: WorkloadHost
   readonly #views: History<unknown, UniqueView | undefined>
 
-  constructor(sim: Simulation) {
-    this.#sim = sim
-    this.#views = new History(() => sim.nowMs)
+  constructor(host: WorkloadHost) {
+    this.#host = host
+    this.#views = new History(() => host.nowMs)
   }
 
-  async operation(client: SimClient, number: number): Promise<void> {
+  async operation(client: WorkloadClient, number: number): Promise<void> {
     const draw = client.drawOf(`operation-${number}`)
-    const node = draw.pick(this.#sim.nodes)
+    const node = draw.pick(this.#host.nodes)
     const id = `u${zipf(draw, USERS)}`
     const name = `n${zipf(draw, NAMES)}`
     const user = { id, name, team: `t${draw.int(0, TEAMS - 1)}`, score: number }
@@ -99,23 +102,28 @@ class UniqueRun implements WorkloadRun {
   }
 
   async #tried(
-    client: SimClient,
-    node: SimNode,
+    client: WorkloadClient,
+    node: WorkloadNode,
     text: string,
-    work: (db: Parameters<Parameters<SimNode['call']>[0]>[0]['db']) => Promise<unknown>,
+    work: (db: Parameters<Parameters<WorkloadNode['call']>[0]>[0]['db']) => Promise<unknown>,
   ): Promise<void> {
     await client.operation(text, node, async ({ db }) => {
       try {
         await work(db)
       } catch (cause) {
         if (!isHoldfastError(cause, 'UniqueViolation', 'NotFound')) throw cause
-        if (cause.code === 'UniqueViolation') this.#sim.sometimes('a unique value was taken')
+        if (cause.code === 'UniqueViolation') this.#host.sometimes('a unique value was taken')
       }
     })
   }
 
   /** Takes a seat if the room has one left: the count of those taken is the whole condition. */
-  async #book(client: SimClient, node: SimNode, draw: Draw, number: number): Promise<void> {
+  async #book(
+    client: WorkloadClient,
+    node: WorkloadNode,
+    draw: Draw,
+    number: number,
+  ): Promise<void> {
     const room = draw.pick(ROOMS)
     // Short, so that what the log keeps of a key tells seats of a room apart.
     const id = `${room}/${client.name.slice('client-'.length)}.${number}`
@@ -128,12 +136,12 @@ class UniqueRun implements WorkloadRun {
         const seats = tx.table('seats')
         const taken = await seats.query(query as never).toArray()
         if (taken.length < SEATS) await seats.put({ id, room })
-        else this.#sim.sometimes('a room was full')
+        else this.#host.sometimes('a room was full')
       })
     })
   }
 
-  async #leave(client: SimClient, node: SimNode, room: string): Promise<void> {
+  async #leave(client: WorkloadClient, node: WorkloadNode, room: string): Promise<void> {
     await client.operation(`leave ${room}`, node, async ({ db }) => {
       await db.transact(async (tx) => {
         const seats = tx.table('seats')
@@ -144,7 +152,7 @@ class UniqueRun implements WorkloadRun {
   }
 
   /** Rows and both indexes at one moment. */
-  async #view(client: SimClient, node: SimNode): Promise<void> {
+  async #view(client: WorkloadClient, node: WorkloadNode): Promise<void> {
     await recorded(this.#views, client, node, { kind: 'view' }, 'view', async ({ db }) => {
       const output = await db.transact(async (tx) => {
         const users = tx.table('users')
@@ -159,10 +167,12 @@ class UniqueRun implements WorkloadRun {
         byRoom.set(room, (byRoom.get(room) ?? 0) + 1)
       }
       for (const [room, count] of byRoom) {
-        this.#sim.check('phantom', count <= SEATS, `${room} has ${count} seats of ${SEATS}`, [room])
+        this.#host.check('phantom', count <= SEATS, `${room} has ${count} seats of ${SEATS}`, [
+          room,
+        ])
       }
       const [teams, ids] = [idsOf(output.byTeam), idsOf(output.rows)]
-      this.#sim.check('index:agrees', teams === ids, `rows ${ids}, by team ${teams}`)
+      this.#host.check('index:agrees', teams === ids, `rows ${ids}, by team ${teams}`)
       return {
         output: viewOf(output.rows as unknown as User[], output.byName as unknown as User[]),
       }
@@ -170,7 +180,7 @@ class UniqueRun implements WorkloadRun {
   }
 
   /** When all is quiet, a value that no row has can be taken: no refusal outlives its reason. */
-  async #takeFree(client: SimClient, node: SimNode): Promise<void> {
+  async #takeFree(client: WorkloadClient, node: WorkloadNode): Promise<void> {
     await client.operation('take every free name', node, async ({ db }) => {
       const users = db.table('users')
       const rows = await users.query().toArray()
@@ -185,24 +195,26 @@ class UniqueRun implements WorkloadRun {
             return false
           },
         )
-        this.#sim.check('unique:free-value-refused', isFree, `no row has ${name}`, [name])
+        this.#host.check('unique:free-value-refused', isFree, `no row has ${name}`, [name])
       }
     })
   }
 
   async finish(): Promise<void> {
-    const [first] = this.#sim.nodes
-    if (first !== undefined) await this.#sim.clients(1, (client) => this.#takeFree(client, first))
-    for (const node of this.#sim.nodes) {
-      await this.#sim.clients(1, (client) => this.#view(client, node))
+    const [first] = this.#host.nodes
+    if (first !== undefined) await this.#host.clients(1, (client) => this.#takeFree(client, first))
+    for (const node of this.#host.nodes) {
+      await this.#host.clients(1, (client) => this.#view(client, node))
     }
-    this.#sim.judge(checkUnique(this.#views.operations))
+    this.#host.examine({ by: 'unique', operations: this.#views.operations })
   }
 }
 
 function viewOf(rows: readonly User[], byName: readonly User[]): UniqueView {
   return {
-    rows: rows.map(({ id, name }) => [id, name] as const),
+    rows: rows.map(({ id, name }) =>
+      name === undefined ? ([id] as const) : ([id, name] as const),
+    ),
     index: byName.map(({ id, name }) => [name ?? '', id] as const),
   }
 }
