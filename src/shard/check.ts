@@ -45,10 +45,14 @@ import {
   statsKey,
   tablePrefix,
 } from './layout.ts'
+import { identityAt } from './lineage.ts'
 import { decodeState, type LogState } from './log-state.ts'
 import { NODE_KEY, readNodeId } from './node-id.ts'
 import { decodeRow, rowCheck, rowIsIntact, rowShard, type Row } from './row-codec.ts'
+import { readSeal, SEAL_KEY } from './seal.ts'
 import { addRow, decodeStat, emptyStat, type ShardStat } from './shard-stats.ts'
+
+const KNOWN_RECORDS = [STATE_KEY, DEFINITIONS_KEY, NODE_KEY, SEAL_KEY]
 
 export interface Problem {
   readonly where: string
@@ -140,6 +144,7 @@ class Check {
       if (readNodeId(this.#reader) === undefined && (state?.position ?? 0) > 0) {
         this.#report('meta', 'the record that says which node this is is missing')
       }
+      if (state !== undefined) readSeal(this.#reader, state.identity)
     })
   }
 
@@ -290,7 +295,9 @@ class Check {
       this.#entries++
       chunks += this.#checkChunks(position)
       if (whole) chain = digest(chain, frame)
-      const entry = this.#attempt(`entry ${position}`, () => decodeEntry(frame, state.identity))
+      const entry = this.#attempt(`entry ${position}`, () =>
+        decodeEntry(frame, identityAt(state, position)),
+      )
       if (entry?.kind === 'batch' && entry.transactions.length + entry.commands.length > 0) {
         decided.add(position)
       }
@@ -351,7 +358,7 @@ class Check {
     this.#reader.scan(
       { gte: Uint8Array.of(META_SPACE), lt: Uint8Array.of(META_SPACE + 1) },
       (key) => {
-        if (![STATE_KEY, DEFINITIONS_KEY, NODE_KEY].some((known) => equalBytes(key, known))) {
+        if (!KNOWN_RECORDS.some((known) => equalBytes(key, known))) {
           this.#report(`key ${hex(key)}`, 'is no record of Holdfast')
         }
       },
