@@ -119,7 +119,7 @@ module.exports = {
       severity: 'error',
       from: {
         path: '^src/',
-        pathNot: ['^src/(cli|verify)/', '^src/(index|backup|server)[.]ts$', tests],
+        pathNot: ['^src/(cli|verify)/', '^src/(index|backup|server|adopt|refound)[.]ts$', tests],
       },
       to: { path: '^src/open[.]ts$' },
     },

@@ -1,5 +1,7 @@
 /** Holdfast's public API. */
 export { open, type ClusterOptions, type NatsOptions, type OpenOptions } from './open.ts'
+export { adopt, type Adopted, type AdoptOptions } from './adopt.ts'
+export { refound, type Refounded, type RefoundedNode, type RefoundOptions } from './refound.ts'
 export {
   backup,
   listBackups,

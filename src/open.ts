@@ -8,7 +8,10 @@ import { HoldfastError, isHoldfastError } from './core/errors.ts'
 import { systemEnv, systemProcess } from './core/system-env.ts'
 import type { NatsOptions } from './core/nats-connection.ts'
 import { openLocalLog } from './log/local-log.ts'
-import type { JetStreamLog } from './log/jetstream-log.ts'
+import type { JetStreamLog, JetStreamOptions } from './log/jetstream-log.ts'
+import type { NextLog } from './log/jetstream-logs.ts'
+import type { GoesOn } from './log/jetstream-stream.ts'
+import type { Log } from './log/log.ts'
 import { FolderSocket } from './server/folder-socket.ts'
 import { operations, type Operations } from './server/operations.ts'
 import { statePosition } from './shard/apply-loop.ts'
@@ -44,6 +47,9 @@ import { checkShards, startDatabase, type DatabaseOptions } from './table/start-
 export type { NatsOptions } from './core/nats-connection.ts'
 export type { SnapshotProgress } from './shard/catch-up/snapshot-receiver.ts'
 export type { LogTail } from './shard/log-trimmer.ts'
+
+/** The name of a cluster's database, where none is given. */
+export const DATABASE = 'holdfast'
 
 /** Where the log of a cluster is, and how it is reached. */
 export interface ClusterOptions extends NatsOptions {
@@ -298,7 +304,55 @@ async function start<T extends TableDefinitions>(
   return served
 }
 
-function clusterOf(cluster: string | readonly string[] | ClusterOptions): ClusterOptions {
+/** Opens a database's log, for who begins it or looks what there is of it: its newest, or `number`. */
+export async function openClusterLog(
+  { name = DATABASE, monitors: _, system: __, ...options }: ClusterOptions,
+  wanted: Pick<JetStreamOptions, 'mustExist' | 'goesOn' | 'number'>,
+): Promise<Log> {
+  const { openJetStreamLog } = await import('./log/jetstream-log.ts')
+  return openJetStreamLog(systemEnv, { ...options, ...wanted, name })
+}
+
+/** Throws `LogMismatch` when a database has a log already that goes on with something else. */
+export async function assertFree(
+  { name = DATABASE, ...options }: ClusterOptions,
+  goesOn: GoesOn,
+): Promise<void> {
+  const { assertNoOtherLog } = await import('./log/jetstream-logs.ts')
+  await assertNoOtherLog(systemEnv, options, name, goesOn)
+}
+
+/** Sees to it that a database's newest log takes nothing more; returns the number of the next. */
+export async function retireClusterLog(
+  { name = DATABASE, ...options }: ClusterOptions,
+  next: NextLog,
+): Promise<number> {
+  const { retireNewestLog } = await import('./log/jetstream-logs.ts')
+  return retireNewestLog(systemEnv, options, name, next)
+}
+
+/** Has `use` work with the store in a folder where there is a database, and nobody else meanwhile. */
+export async function withFolder<T>(
+  path: string,
+  use: (store: Store, dir: string) => Promise<T>,
+): Promise<T> {
+  const dir = resolve(folderOf(path))
+  assertDatabase(dir)
+  const claim = await claimNow(dir, false)
+  claim.serve((connection) => connection.destroy())
+  try {
+    const store = openData(dir)
+    try {
+      return await use(store, dir)
+    } finally {
+      await store.close()
+    }
+  } finally {
+    await claim.release()
+  }
+}
+
+export function clusterOf(cluster: string | readonly string[] | ClusterOptions): ClusterOptions {
   if (typeof cluster === 'string' || Array.isArray(cluster)) return { servers: cluster }
   return cluster as ClusterOptions
 }
@@ -336,10 +390,10 @@ async function clusterWith(
 async function joinCluster(
   store: Store,
   dir: string,
-  { name = 'holdfast', node, monitors, system, logTail, onSnapshot, ...options }: ClusterOptions,
+  { name = DATABASE, node, monitors, system, logTail, onSnapshot, ...options }: ClusterOptions,
 ): Promise<Joined> {
   checkTail(logTail)
-  assertShared(store)
+  assertShared(store, name)
   const mustExist = statePosition(store) > 0
   // Only now: its client takes longer to load than all the rest.
   const { openJetStreamLog } = await import('./log/jetstream-log.ts')

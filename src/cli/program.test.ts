@@ -17,13 +17,7 @@ const NOT_AT_A_SHELL: readonly ErrorCode[] = [
 /** No command helps: their advice is about other programs, or about us. */
 const NO_COMMAND: readonly ErrorCode[] = [
   ...(['NoResponder', 'LogUnavailable', 'LogFull', 'LogTrimmed', 'NewerFormat', 'Bug'] as const),
-  ...([
-    'LogReset',
-    'HistoryDiverged',
-    'EngineUnsupported',
-    'EngineForbidden',
-    'DurabilityTooLow',
-  ] as const),
+  ...(['HistoryDiverged', 'EngineUnsupported', 'EngineForbidden', 'DurabilityTooLow'] as const),
 ]
 
 describe('the next command', () => {

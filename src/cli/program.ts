@@ -6,6 +6,7 @@ import { assistCommands } from './program/assist-commands.ts'
 import { backupCommands } from './program/backup-commands.ts'
 import { fileCommands } from './program/file-commands.ts'
 import { labCommands } from './program/lab-commands.ts'
+import { logCommands } from './program/log-commands.ts'
 import { wantsJson } from './shell-from.ts'
 import type { GlobalOptions, Parts, Run } from './program/parts.ts'
 import { readCommands } from './program/read-commands.ts'
@@ -23,6 +24,7 @@ const GROUPS: readonly ((parts: Parts) => void)[] = [
   backupCommands,
   serverCommands,
   labCommands,
+  logCommands,
   tokenCommands,
   settingsCommands,
   assistCommands,

@@ -11,6 +11,7 @@ import type { Change, WatchOptions } from '../table/handles.ts'
 import { refused } from './arguments.ts'
 import { problemError } from './problem.ts'
 import type { Row } from './query.ts'
+import { logOf } from './session-token.ts'
 import { eventsOf, type ServerEvent } from './sse.ts'
 import { isAgain, lostError, type Call, type Transport } from './transport.ts'
 
@@ -93,11 +94,11 @@ export class Feed {
       this.#connection = new AbortController()
       const { signal } = this.#connection
       const response = await this.#transport.stream(call, terms, signal)
-      const identity = /^hf1\.[0-9a-f]+\./.exec(response.headers.get('holdfast-token') ?? '')
+      const log = logOf(response.headers.get('holdfast-token'))
       const body = response.body as ReadableStream<Uint8Array>
       for await (const event of this.#heard(body, signal)) {
         this.#failures = 0
-        const change = this.#changeOf(event, identity?.[0])
+        const change = this.#changeOf(event, log)
         if (change !== undefined) yield change
       }
       return lostError(false, undefined, 'the feed ended')
@@ -148,13 +149,13 @@ export class Feed {
   }
 
   /** What an event says, and what it leaves to go on from. Throws the problem that it tells. */
-  #changeOf(event: ServerEvent, identity: string | undefined): RemoteChange | undefined {
-    const change = this.#read(event, identity)
+  #changeOf(event: ServerEvent, log: string | undefined): RemoteChange | undefined {
+    const change = this.#read(event, log)
     if (event.id !== undefined && event.id !== '') this.#after = event.id
     return change
   }
 
-  #read({ id, event, data }: ServerEvent, identity = ''): RemoteChange | undefined {
+  #read({ id, event, data }: ServerEvent, log = ''): RemoteChange | undefined {
     switch (event) {
       case 'row':
       case 'insert':
@@ -163,7 +164,7 @@ export class Feed {
         const told = parseWire(data) as unknown as { key: Key; row?: Row; position: number }
         const { key, row, position } = told
         if (event === 'row') this.#rows++
-        const token = id ?? `${identity}${position}`
+        const token = id ?? `${log}.${position}`
         if (event !== 'row') this.#transport.saw(token)
         return { kind: event, key, row, position, token }
       }

@@ -97,7 +97,13 @@ export const ERRORS = {
   LogReset: entry(
     'corrupt',
     'unknown',
-    'Stop writing, and find out who deleted or replaced the stream; the nodes have what they applied.',
+    'Find out who deleted or replaced the stream; then `holdfast refound`: the nodes have what they applied.',
+  ),
+  LogSealed: entry('unavailable', 'no', 'Finish what sealed it: the message says what.'),
+  LossNotAccepted: entry(
+    'rejected',
+    'no',
+    'Give the folders of the nodes that are named, or accept with `--accept-loss` what is only in them.',
   ),
   HistoryDiverged: entry(
     'corrupt',

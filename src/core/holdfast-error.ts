@@ -70,6 +70,8 @@ export type ErrorCode =
   | 'LogMismatch'
   | 'LogReset'
   | 'HistoryDiverged'
+  | 'LogSealed'
+  | 'LossNotAccepted'
   | 'EngineUnsupported'
   | 'EngineUnauthenticated'
   | 'EngineForbidden'

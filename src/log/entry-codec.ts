@@ -2,7 +2,7 @@
  * Log entries as bytes (S1). One commit group is one entry.
  *
  *   frame    magic u32 'HFE1' | identity 16 | format u8 | kind u8 | crc u32 of all else | payload
- *   genesis  value {shards, timeMs, alone}
+ *   genesis  value {shards, timeMs, alone, parent?}
  *   open     value {nonce, node, incarnation, timeMs}
  *   close    varint session
  *   barrier  nonce 16
@@ -37,6 +37,7 @@ import type { Position } from './log.ts'
 
 const ENTRY_FORMAT = 1
 const MAGIC = 0x31454648
+const KIND_AT = 21
 const CRC_AT = 22
 const PAYLOAD_AT = 26
 
@@ -266,6 +267,18 @@ export function decodeEntry(frame: Bytes, identity: Bytes | undefined): Entry | 
     return { kind, value: decodeValue(frame, PAYLOAD_AT) as Value }
   } catch (cause) {
     throw new HoldfastError('EntryCorrupt', 'a log entry cannot be decoded', { cause })
+  }
+}
+
+/** A genesis, whichever log it begins; undefined for every other frame, and a damaged one. */
+export function decodeGenesis(frame: Bytes): Entry | undefined {
+  if (!isOurs(frame, undefined) || frame[KIND_AT] !== ENTRY_KINDS.indexOf('genesis'))
+    return undefined
+  try {
+    return decodeEntry(frame, undefined)
+  } catch {
+    // Of another log: what it cannot say does not count.
+    return undefined
   }
 }
 

@@ -31,8 +31,11 @@ import {
 } from './jetstream-durability.ts'
 import { DurabilityWatch } from './jetstream-durability-watch.ts'
 import { JetStreamFollower } from './jetstream-follower.ts'
+import { newestLog } from './jetstream-logs.ts'
 import { logStatus } from './jetstream-status.ts'
 import {
+  assertGoesOn,
+  logName,
   logStream,
   noRoom,
   storedBytes,
@@ -66,6 +69,8 @@ const IN_FLIGHT = 10_201
 export interface JetStreamOptions extends NatsOptions, StreamOptions {
   /** What the servers list the connection as. */
   readonly client?: string | undefined
+  /** Which of the database's logs. Default: the newest there is. */
+  readonly number?: number | undefined
 }
 
 /** A log whose servers can be asked how they keep it. */
@@ -88,10 +93,16 @@ export async function openJetStreamLog(env: Env, options: JetStreamOptions): Pro
   const own = forDatabase(options, options.name)
   const link = await connectNats(env, own, options.client ?? 'holdfast log')
   try {
+    // Before anything is asked: who may not hear answers would wait for them.
     await assertMayLog(link, options.name, own.inboxPrefix)
-    const { manager, info } = await openNatsStream(env, link, logStream(options))
-    await reached(env, link, options.name)
-    return new StreamLog({ env, link, manager, name: options.name, info })
+    const number = options.number ?? (await newestLog(env, link, options.name)).number
+    const name = logName(options.name, number)
+    if (name !== options.name) await assertMayLog(link, name, own.inboxPrefix)
+    const { manager, info } = await openNatsStream(env, link, logStream({ ...options, name }))
+    if (info.config.sealed) throw sealed(name)
+    if (options.goesOn !== undefined) assertGoesOn(info.config, options.goesOn)
+    await reached(env, link, name)
+    return new StreamLog({ env, link, manager, name, info })
   } catch (cause) {
     await link.close()
     throw cause
@@ -105,7 +116,7 @@ function assertMayLog(link: NatsLink, name: string, inbox: string | undefined): 
     const requests = ['CONSUMER.INFO', 'CONSUMER.MSG.NEXT', 'CONSUMER.DELETE'].map(
       (each) => `${each}.${stream}.none`,
     )
-    requests.push(`STREAM.INFO.${stream}`, `CONSUMER.CREATE.${stream}`)
+    requests.push('STREAM.NAMES', `STREAM.INFO.${stream}`, `CONSUMER.CREATE.${stream}`)
     tryStream(connection, stream, [streamSubject(name)], requests)
     connection.subscribe(`${inbox}.none.*`, { callback: () => undefined }).unsubscribe()
   })
@@ -128,6 +139,13 @@ async function reached(env: Env, link: NatsLink, name: string): Promise<void> {
     await delay(env, REACH_RETRY_MS)
     // A log without a leader can be opened, too: what was applied can be read.
   } while (env.clock.monotonicMs() < untilMs)
+}
+
+function sealed(name: string): HoldfastError {
+  const message = `the stream ${streamName(name)} is sealed: the database goes on in another one`
+  return new HoldfastError('LogSealed', message, {
+    details: { next: 'holdfast refound   (again)' },
+  })
 }
 
 interface LogParts {

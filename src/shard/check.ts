@@ -45,14 +45,16 @@ import {
   statsKey,
   tablePrefix,
 } from './layout.ts'
+import { identityAt } from './lineage.ts'
 import { decodeState, type LogState } from './log-state.ts'
 import { BEGINNING_KEY, readBeginning } from './beginning.ts'
 import { NODE_KEY, readNodeId } from './node-id.ts'
 import { decodeRow, rowCheck, rowIsIntact, rowShard, type Row } from './row-codec.ts'
+import { readSeal, SEAL_KEY } from './seal.ts'
 import { addRow, decodeStat, emptyStat, type ShardStat } from './shard-stats.ts'
 
 /** What the meta space has, by the keys. */
-const RECORDS = [STATE_KEY, DEFINITIONS_KEY, NODE_KEY, BEGINNING_KEY]
+const RECORDS = [STATE_KEY, DEFINITIONS_KEY, NODE_KEY, BEGINNING_KEY, SEAL_KEY]
 
 export interface Problem {
   readonly where: string
@@ -144,6 +146,7 @@ class Check {
       if (readNodeId(this.#reader) === undefined && (state?.position ?? 0) > 0) {
         this.#report('meta', 'the record that says which node this is is missing')
       }
+      if (state !== undefined) readSeal(this.#reader, state.identity)
     })
   }
 
@@ -294,7 +297,9 @@ class Check {
       this.#entries++
       chunks += this.#checkChunks(position)
       if (whole) chain = digest(chain, frame)
-      const entry = this.#attempt(`entry ${position}`, () => decodeEntry(frame, state.identity))
+      const entry = this.#attempt(`entry ${position}`, () =>
+        decodeEntry(frame, identityAt(state, position)),
+      )
       if (entry?.kind === 'batch' && entry.transactions.length + entry.commands.length > 0) {
         decided.add(position)
       }

@@ -13,6 +13,7 @@ import type { Position } from '../log/log.ts'
 import { decodeChangeRecord, type ChangeRecord } from './change-record.ts'
 import type { Command } from './command.ts'
 import { changeKey } from './layout.ts'
+import { identityAt } from './lineage.ts'
 import type { Node } from './node.ts'
 import { BODY_HEADER_BYTES, type Row } from './row-codec.ts'
 
@@ -58,7 +59,7 @@ export function changesAt(node: Node, position: Position, table: number): TableC
       },
     )
   }
-  const entry = decodeEntry(frame, loop.state.identity)
+  const entry = decodeEntry(frame, identityAt(loop.state, position))
   if (entry?.kind !== 'batch') return NOTHING
   const changes: Change[] = []
   let ordinal = 0

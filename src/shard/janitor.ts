@@ -12,6 +12,7 @@ import { StoreBatch, type Store } from '../store/store.ts'
 import type { ApplyLoop } from './apply-loop.ts'
 import { IDEMPOTENCY_TABLE } from './definitions.ts'
 import { changeKey, INDEX_SPACE, ROW_SPACE, STATS_SPACE, tablePrefix } from './layout.ts'
+import { identityAt } from './lineage.ts'
 import type { Proposer } from './proposer.ts'
 
 export interface Retention {
@@ -133,7 +134,7 @@ export class Janitor {
     const { loop, store } = this.#node
     for (let at = position; at > 0 && at > position - 8; at--) {
       const frame = readEntry(store, at)
-      const entry = frame === undefined ? undefined : decodeEntry(frame, loop.state.identity)
+      const entry = frame === undefined ? undefined : decodeEntry(frame, identityAt(loop.state, at))
       if (entry?.kind === 'batch') return entry.timeMs
     }
     return undefined

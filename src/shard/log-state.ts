@@ -9,6 +9,7 @@ import { decodeValue, encodeValue, type Value } from '../core/value-codec.ts'
 import type { Position } from '../log/log.ts'
 import { RecentChains } from './chains.ts'
 import type { TableDefinition } from './definitions.ts'
+import { hasLineage, newLineage, readLineage, writeLineage, type Lineage } from './lineage.ts'
 import type { Session } from './session.ts'
 import { readSession, writeSession } from './session.ts'
 import { WINDOW_SIZE, type WindowSize } from './window.ts'
@@ -16,9 +17,11 @@ import { WINDOW_SIZE, type WindowSize } from './window.ts'
 /** The level of decision and apply code that a new log starts at (S13). */
 export const LEVEL = 1
 /** The format of a folder; a newer one is refused. */
-export const STORE_FORMAT = 1
+export const STORE_FORMAT = 2
+/** That of a state that has one log alone: what was built before reads it. */
+const ONE_LOG_FORMAT = 1
 
-export interface LogState {
+export interface LogState extends Lineage {
   /** 16 bytes that name this log; minted with its genesis. */
   identity: Bytes
   /** The last entry decided. */
@@ -32,7 +35,7 @@ export interface LogState {
   timeMs: number
   level: number
   shards: number
-  /** One node writes this log, for ever: an embedded database's. */
+  /** One node writes this log: an embedded database's. */
   alone: boolean
   /** Frames that were nobody's, counted (S1). */
   foreign: number
@@ -54,6 +57,7 @@ export interface LogState {
 export function emptyState(): LogState {
   return {
     identity: new Uint8Array(DIGEST_BYTES),
+    ...newLineage(),
     position: 0,
     entryChain: new Uint8Array(DIGEST_BYTES),
     decisionChain: new Uint8Array(DIGEST_BYTES),
@@ -95,7 +99,8 @@ export function recordPosition(record: Bytes): Position {
 export function encodeState(state: LogState): Bytes {
   writer.reset()
   writer.u32(0)
-  writer.u8(STORE_FORMAT)
+  const isPlain = !hasLineage(state)
+  writer.u8(isPlain ? ONE_LOG_FORMAT : STORE_FORMAT)
   writer.bytes(state.identity)
   writer.varint(state.position)
   writer.bytes(state.entryChain)
@@ -111,6 +116,7 @@ export function encodeState(state: LogState): Bytes {
   writer.varint(state.windowFloor)
   writer.varint(state.sessions.size)
   for (const session of state.sessions.values()) writeSession(writer, session)
+  if (!isPlain) writeLineage(writer, state)
   if (state.released > 0 || state.flushedBy.size > 0) writeReleased(state)
   const bytes = writer.finish()
   Buffer.from(bytes.buffer, bytes.byteOffset).writeUInt32LE(crc32(bytes, 4), 0)
@@ -167,6 +173,7 @@ export function decodeState(record: Bytes, definitions: Bytes | undefined): LogS
       const session = readSession(reader)
       state.sessions.set(session.id, session)
     }
+    if (format > ONE_LOG_FORMAT) Object.assign(state, readLineage(reader))
     if (reader.at < record.length) readReleased(state, reader)
     state.recent.add(state.position, state.entryChain, state.decisionChain)
     if (definitions !== undefined) readDefinitions(state, definitions)

@@ -147,8 +147,8 @@ export class Node {
       this.#snapshots.serve(this.bus, this.incarnation)
     }
     this.loop.follow(this.log)
-    // Others may have founded it: a shared log is read before a genesis is offered.
-    if (this.loop.state.shards === 0) await this.loop.reached(this.log.last())
+    // Others may have founded it, or gone on under it: a shared log is read before anything is offered.
+    if (this.shared) await this.loop.reached(this.log.last())
     if (this.loop.state.shards === 0) await this.proposer.found(shards)
     await this.proposer.open()
     this.janitor.start()

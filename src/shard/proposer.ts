@@ -17,7 +17,7 @@ import type { Cancel, Env } from '../core/env.ts'
 import { HoldfastError, isHoldfastError } from '../core/errors.ts'
 import { DIGEST_BYTES } from '../core/hash.ts'
 import { LIMITS } from '../core/limits.ts'
-import { encodeBatch, encodeControl } from '../log/entry-codec.ts'
+import { encodeBatch } from '../log/entry-codec.ts'
 import { opBytes, readBytes, type Transaction } from '../log/entry.ts'
 import type { Log, Position } from '../log/log.ts'
 import { AckGate } from './ack-gate.ts'
@@ -38,9 +38,9 @@ import { Carrier } from './carrier.ts'
 import type { OpResult } from './change-record.ts'
 import { commandValue, type Command } from './command.ts'
 import { Crowd, GATHER_MS } from './crowd.ts'
+import { encodeGenesis } from './genesis.ts'
 import type { Parcel } from './parcel.ts'
 import { Staging } from './staging.ts'
-import type { Genesis } from './state-machine.ts'
 import { Tenure, type NodeName } from './tenure.ts'
 
 interface Sealed {
@@ -75,6 +75,8 @@ export class Proposer implements ApplyListener {
   /** Acks wait behind it while histories are in doubt (S7). */
   readonly #gate = new AckGate()
   readonly #staging = new Staging()
+  /** From now on all that is sent has the identity of the log as it is. */
+  #hasOpened = false
   #number = 0
   #settledBelow = 1
   #sealed: Sealed[] = []
@@ -120,8 +122,7 @@ export class Proposer implements ApplyListener {
   async found(shards: number): Promise<void> {
     const identity = this.#env.random.bytes(DIGEST_BYTES)
     const alone = this.#log.durability === 'with-apply'
-    const value: Genesis = { shards, timeMs: this.#env.clock.wallMs(), alone }
-    const frame = encodeControl(identity, { kind: 'genesis', value: { ...value } })
+    const frame = encodeGenesis(identity, { shards, timeMs: this.#env.clock.wallMs(), alone })
     const name = `${hex(identity)}.genesis`
     const parcel = this.#carrier.take({ frame, name, ordered: false, use: 'upkeep' })
     await this.#started()
@@ -130,6 +131,7 @@ export class Proposer implements ApplyListener {
 
   /** Opens this incarnation's session, and closes those that earlier ones of this node left. */
   async open(): Promise<void> {
+    this.#hasOpened = true
     this.#sweep()
     this.#tenure.open()
     await this.#started()
@@ -200,7 +202,8 @@ export class Proposer implements ApplyListener {
   applied({ position, decision, results }: Applied): void {
     switch (decision.kind) {
       case 'genesis':
-        this.#starting?.resolve()
+        if (this.#hasOpened) this.#loop.halt(wentOn())
+        else this.#starting?.resolve()
         return
       case 'opened':
         if (!this.#tenure.opened(decision.session, decision.nonce)) return
@@ -519,6 +522,12 @@ export class Proposer implements ApplyListener {
     failAll(this.#staging.clear(), unsent)
     this.#quiet?.()
   }
+}
+
+/** What is on its way has the identity before, and counts for nobody (S15). */
+function wentOn(): HoldfastError {
+  const message = 'the log goes on under another identity: open the node again'
+  return new HoldfastError('LogMismatch', message)
 }
 
 const NO_OPTIONS: CallOptions = {}

@@ -6,11 +6,13 @@ import { copyBytes, equalBytes, type Bytes } from '../core/bytes.ts'
 import { HoldfastError } from '../core/errors.ts'
 import { digest } from '../core/hash.ts'
 import type { Value } from '../core/value-codec.ts'
-import { decodeEntry, frameIdentity } from '../log/entry-codec.ts'
+import { decodeEntry, decodeGenesis, frameIdentity } from '../log/entry-codec.ts'
 import type { Batch, Entry } from '../log/entry.ts'
 import type { Position } from '../log/log.ts'
 import { runCommand, type CommandResult } from './command.ts'
 import { HIDDEN_TABLES } from './definitions.ts'
+import type { Genesis } from './genesis.ts'
+import { goesOn, goOn, stand } from './lineage.ts'
 import type { LogState } from './log-state.ts'
 import { release } from './release.ts'
 import { enter, judge, VERDICTS, type Verdict } from './resolver.ts'
@@ -19,13 +21,6 @@ import type { Window } from './window.ts'
 
 /** Closed sessions are kept for this many positions: retirement is by position, never by a clock. */
 const SESSION_RETIRES_AFTER = 65_536
-
-export interface Genesis {
-  readonly shards: number
-  readonly timeMs: number
-  /** One node writes this log: an embedded database's. */
-  readonly alone: boolean
-}
 
 /** What the entry that opens a session says. */
 export interface Opening {
@@ -73,12 +68,14 @@ export function decide(
       `entry ${position} follows ${state.position}: the log has a gap`,
     )
   }
-  const entry = decodeEntry(frame, state.shards === 0 ? undefined : state.identity)
+  const entry =
+    decodeEntry(frame, state.shards === 0 ? undefined : state.identity) ?? decodeGenesis(frame)
   const decision =
     entry === undefined
       ? ({ kind: 'foreign' } as const)
       : decideEntry(state, window, position, entry, frame, recorded)
   if (decision.kind === 'foreign') state.foreign++
+  stand(state, decision.kind !== 'foreign')
   state.position = position
   state.windowFloor = window.floor
   state.entryChain = digest(state.entryChain, frame)
@@ -97,13 +94,7 @@ function decideEntry(
   recorded: readonly Verdict[] | undefined,
 ): Decision {
   if (entry.kind === 'genesis') {
-    if (state.shards !== 0) return { kind: 'foreign' }
-    const value = entry.value as unknown as Genesis
-    state.identity = copyBytes(frameIdentity(frame) ?? state.identity)
-    state.shards = value.shards
-    state.timeMs = value.timeMs
-    state.alone = value.alone
-    return { kind: 'genesis' }
+    return begin(state, window, position, entry.value as unknown as Genesis, frame)
   }
   // Before its genesis a log has no identity: nothing in it counts (S15).
   if (state.shards === 0) return { kind: 'foreign' }
@@ -123,6 +114,32 @@ function decideEntry(
     case 'batch':
       return decideBatch(state, window, position, entry, recorded)
   }
+}
+
+/** The first genesis founds a log; one that names this very state as its parent goes on with it (S15). */
+function begin(
+  state: LogState,
+  window: Window,
+  position: Position,
+  value: Genesis,
+  frame: Bytes,
+): Decision {
+  const founds = state.shards === 0
+  if (founds ? value.parent !== undefined : !goesOn(state, value)) return { kind: 'foreign' }
+  const identity = copyBytes(frameIdentity(frame) ?? state.identity)
+  if (founds) {
+    state.identity = identity
+    state.shards = value.shards
+  } else {
+    goOn(state, identity)
+    // Whoever read before this reads again: so nodes that come from a snapshot judge alike.
+    window.clear(position)
+    // What nodes said of entries behind the place that this goes on from is said of no entry here.
+    state.flushedBy.clear()
+  }
+  state.timeMs = Math.max(state.timeMs, value.timeMs)
+  state.alone = value.alone
+  return { kind: 'genesis' }
 }
 
 function open(state: LogState, window: Window, position: Position, value: Opening): Decision {

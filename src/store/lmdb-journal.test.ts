@@ -424,3 +424,38 @@ describe('a disk that gets full', () => {
     expect(blocks).toBeGreaterThan(20)
   })
 })
+
+describe('a journal that is synced in the background', () => {
+  const openLax = (dir: string): Store => {
+    const store = openLmdbStore({ env: systemEnv, dir, flushing: 'background' })
+    stores.push(store)
+    return store
+  }
+
+  it('ends where a lost machine tore it, however its folder is opened from then on', async () => {
+    const dir = newDir()
+    const store = openLax(dir)
+    const ends: number[] = []
+    for (let n = 1; n <= 5; n++) {
+      await store.write(batchNumber(n))
+      ends.push(readFileSync(segmentFile(dir, 1)).length)
+    }
+    const torn = newDir()
+    cpSync(dir, torn, { recursive: true })
+    // The fourth record did not reach the disk, and the fifth did.
+    const bytes = readFileSync(segmentFile(torn, 1))
+    bytes.fill(0, ends[2], ends[3])
+    writeFileSync(segmentFile(torn, 1), bytes)
+    for (const open of [openStore, openLax]) {
+      const first = newDir()
+      cpSync(torn, first, { recursive: true })
+      const again = open(first)
+      expect(stateOf(again)).toBe('3')
+      // It ends once more, before what was torn is in the tree: in either way of opening.
+      await again.write(batchNumber(4))
+      const second = newDir()
+      cpSync(first, second, { recursive: true })
+      expect(await opening(second)).toBe('4')
+    }
+  })
+})

@@ -251,7 +251,8 @@ class LmdbStore implements Store {
   /** Makes the first segment of this opening, and has the tree say that there is a journal. */
   async #begin(): Promise<Segment> {
     const { isClean } = this.#mark
-    const isLax = this.durability === 'background'
+    // A journal that was lax stays so while what it has is needed: its end may be any.
+    const isLax = this.durability === 'background' || (!isClean && this.#mark.isLax)
     const id = isClean ? newJournalId(this.#env.random) : this.#mark.id
     const segment = await Segment.create(this.#dir, { ...this.#next, id }, this.#syncing)
     this.#segment = segment

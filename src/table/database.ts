@@ -13,6 +13,7 @@ import {
   type BackupReport,
 } from '../shard/backup/destinations.ts'
 import { checkStore, type CheckOptions, type CheckReport } from '../shard/check.ts'
+import { presentName } from '../shard/lineage.ts'
 import { tableNamed } from '../shard/log-state.ts'
 import type { Modification } from '../shard/modification.ts'
 import type { Node } from '../shard/node.ts'
@@ -236,7 +237,7 @@ class DatabaseHandle {
     const position = this.#node.loop.visible()
     const last = this.#lastToken
     if (last.position === position && last.identity === identity) return last.text
-    const text = formatToken(hex(identity), position)
+    const text = formatToken(presentName(this.#node.loop.state), position)
     this.#lastToken = { identity, position, text }
     return text
   }

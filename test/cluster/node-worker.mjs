@@ -79,6 +79,7 @@ const CALLS = {
   },
   acks: () => told.acked.length,
   status: () => db.status(),
+  told: () => told,
   unload: async () => {
     isLoading = false
     await load

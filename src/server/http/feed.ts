@@ -19,7 +19,7 @@ export interface FeedSink {
 export interface FeedParts {
   readonly env: Env
   readonly hub: FeedHub
-  readonly identity: string
+  readonly log: string
   /** Called once, however it ended. */
   readonly closed: () => void
 }
@@ -83,7 +83,7 @@ export class Feed {
       this.fail(new HoldfastError('SnapshotExpired', 'the rows of this feed were not read in time'))
     }
     if (!this.#hungry || this.#isClosed) return
-    const { hub, identity } = this.#parts
+    const { hub, log } = this.#parts
     const seen = hub.settle()
     // That may have fed it.
     if (!this.#hungry) return
@@ -94,7 +94,7 @@ export class Feed {
       return
     }
     this.#place = { position: seen, ordinal: Number.POSITIVE_INFINITY }
-    this.#send(heartbeat(formatToken(identity, seen)))
+    this.#send(heartbeat(formatToken(log, seen)))
   }
 
   #pump(): void {
@@ -159,7 +159,7 @@ export class Feed {
 
   #tokenOf({ position, ordinal }: Token): string {
     const within = ordinal === Number.POSITIVE_INFINITY ? undefined : ordinal
-    return formatToken(this.#parts.identity, position, within)
+    return formatToken(this.#parts.log, position, within)
   }
 
   #send(text: string): void {

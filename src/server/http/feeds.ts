@@ -2,6 +2,7 @@
 import { turn, type Cancel } from '../../core/env.ts'
 import { HoldfastError } from '../../core/errors.ts'
 import type { AnyTable, WatchOptions } from '../../table/handles.ts'
+import { logOf } from '../../table/token.ts'
 import { Feed } from './feed.ts'
 import { Backlog } from './feed-backlog.ts'
 import { FeedHub, ownPlace } from './feed-hub.ts'
@@ -81,7 +82,7 @@ export class Feeds {
       this.#stillMay.delete(feed)
       release()
     }
-    const feed = new Feed({ env, hub, identity: db.identity, closed }, begin)
+    const feed = new Feed({ env, hub, log: logOf(db.token), closed }, begin)
     this.#feeds.add(feed)
     this.#cancelBeat ??= env.timers.after(HEARTBEAT_MS, () => void this.#beat(), 'background')
     return feed

@@ -12,6 +12,7 @@ import type { StoreReader } from '../../store/store.ts'
 import { readBeginning } from '../beginning.ts'
 import { decodeChangeRecord } from '../change-record.ts'
 import { changeKey } from '../layout.ts'
+import { identityAt } from '../lineage.ts'
 import { encodeVerdicts } from '../state-machine.ts'
 import type { CopyOptions } from './copy-rows.ts'
 
@@ -39,7 +40,7 @@ export async function copyEntries(
     if (frame === undefined) {
       throw new HoldfastError('StoreCorrupt', `log entry ${position} is missing`)
     }
-    writer.add('log', frame, verdictsAt(reader, state.identity, position, frame))
+    writer.add('log', frame, verdictsAt(reader, identityAt(state, position), position, frame))
     if (folded !== undefined) folded = digest(folded, frame)
     if (writer.isFull) await writer.flush()
     await pace.step('entries', position - after, total)

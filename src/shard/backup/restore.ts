@@ -15,6 +15,7 @@ import { StoreBatch, type Store } from '../../store/store.ts'
 import { ApplyLoop, STATE_KEY } from '../apply-loop.ts'
 import { CHANGE_SPACE } from '../layout.ts'
 import { encodeState, type LogState } from '../log-state.ts'
+import { newLineage } from '../lineage.ts'
 import { NODE_ID_BYTES, putNodeId } from '../node-id.ts'
 import type { Chain } from './catalog.ts'
 import { backupBytes, backupCorrupt, type Manifest } from './manifest.ts'
@@ -216,6 +217,7 @@ export interface Founded {
  */
 export async function foundAnew(env: Env, store: Store): Promise<Founded> {
   const state = readState(store)
+  Object.assign(state, newLineage())
   state.identity = env.random.bytes(DIGEST_BYTES)
   state.sessions.clear()
   state.windowFloor = state.position

@@ -3,13 +3,14 @@
  * from bytes.
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { EMPTY, hex, type Bytes } from '../../core/bytes.ts'
+import { EMPTY, type Bytes } from '../../core/bytes.ts'
 import { HoldfastError } from '../../core/errors.ts'
 import { decodeKey, encodeKey, type Key } from '../../core/key-codec.ts'
 import { LIMITS } from '../../core/limits.ts'
 import { decodeValue, encodeValue, type Value } from '../../core/value-codec.ts'
 import type { Position } from '../../log/log.ts'
 import { keyOfRow, type IndexDefinition, type TableDefinition } from '../../shard/definitions.ts'
+import { presentName } from '../../shard/lineage.ts'
 import { tableNamed } from '../../shard/log-state.ts'
 import { borrowRowKey } from '../../shard/layout.ts'
 import type { Node, RowRef } from '../../shard/node.ts'
@@ -257,6 +258,6 @@ class Receipt implements Written<Row> {
   }
 
   get token(): string {
-    return formatToken(hex(this.#node.loop.state.identity), this.position)
+    return formatToken(presentName(this.#node.loop.state), this.position)
   }
 }

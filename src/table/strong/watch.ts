@@ -6,7 +6,7 @@
  *
  * Nothing is handed out before it is flushed (S6).
  */
-import { hex, type Bytes } from '../../core/bytes.ts'
+import type { Bytes } from '../../core/bytes.ts'
 import { HoldfastError } from '../../core/errors.ts'
 import { decodeKey, type Key } from '../../core/key-codec.ts'
 import { onAbort } from '../../core/on-abort.ts'
@@ -14,6 +14,7 @@ import type { Position } from '../../log/log.ts'
 import { changesAt } from '../../shard/feed.ts'
 import { statePosition } from '../../shard/apply-loop.ts'
 import { ROW_KEY_AT } from '../../shard/layout.ts'
+import { presentName } from '../../shard/lineage.ts'
 import type { Row } from '../../shard/row-codec.ts'
 import type { Change, WatchOptions } from '../handles.ts'
 import { formatToken, parseToken, type Token } from '../token.ts'
@@ -46,7 +47,7 @@ export async function* watchTable(
   const { node } = core
   const { loop } = node
   const table = core.definition.id
-  const identity = hex(loop.state.identity)
+  const log = presentName(loop.state)
   if (options.after !== undefined && options.from !== undefined) {
     throw new HoldfastError(
       'InvalidArgument',
@@ -62,7 +63,7 @@ export async function* watchTable(
     token = { position: Math.max(0, loop.oldest - 1), ordinal: Number.POSITIVE_INFINITY }
   }
   if (options.from === 'snapshot') {
-    const position = yield* rowsOf(core, snapshots, identity)
+    const position = yield* rowsOf(core, snapshots, log)
     token = { position, ordinal: Number.POSITIVE_INFINITY }
   }
   // A token in the middle of an entry goes on inside it.
@@ -86,7 +87,7 @@ export async function* watchTable(
         key: change.key,
         row: change.row === undefined ? undefined : core.current(change.row, change.rowVersion),
         position,
-        token: formatToken(identity, position, change.ordinal),
+        token: formatToken(log, position, change.ordinal),
       }
     }
     if (position % SLICE === 0 && position < loop.flushed) await node.pause()
@@ -106,7 +107,7 @@ function madeAnew(name: string, position: Position): HoldfastError {
 async function* rowsOf(
   core: TableCore,
   snapshots: Snapshots,
-  identity: string,
+  log: string,
 ): AsyncGenerator<Change<Row, Key>, Position, undefined> {
   const held = snapshots.hold()
   try {
@@ -118,7 +119,7 @@ async function* rowsOf(
       const slice = readSlice(core, snapshots.use(held), walk, after, SLICE)
       for (const { storeKey, row } of slice) {
         const key = decodeKey(storeKey, ROW_KEY_AT)
-        yield { kind: 'row', key, row, position, token: formatToken(identity, position) }
+        yield { kind: 'row', key, row, position, token: formatToken(log, position) }
       }
       after = slice.at(-1)?.at
       if (slice.length < SLICE) return position
