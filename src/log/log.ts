@@ -66,7 +66,7 @@ export interface LogExtent {
 
 /** How a log that keeps its frames by itself is kept small. */
 export interface LogRoom {
-  /** Rejects with `LogUnavailable`. */
+  /** `last()` has heard of it then. Rejects with `LogUnavailable`. */
   extent(): Promise<LogExtent>
   /**
    * Lets the entries below `below`, which is above 1, go; for ever. Those that are gone already are

@@ -2,7 +2,7 @@
 import { must } from '../core/assert.ts'
 import type { Bytes } from '../core/bytes.ts'
 import type { Cancel } from '../core/env.ts'
-import { ROOM_SHARE } from '../log/log.ts'
+import { ROOM_SHARE, type Position } from '../log/log.ts'
 import { STATE_KEY } from '../shard/apply-loop.ts'
 import { ROW_SPACE } from '../shard/layout.ts'
 import { recordPosition } from '../shard/log-state.ts'
@@ -33,6 +33,8 @@ export class FaultDesk<R extends Running> {
   readonly #world: FaultWorld<R>
   /** What ends each fault that is under way. */
   readonly #active = new Map<Fault, () => void>()
+  /** Whose disks were replaced, and what the log had then. */
+  readonly #replaced = new Map<Machine<R>, Position>()
   readonly #backups = new Map<Machine<R>, DiskImage>()
   #isHealed = false
 
@@ -161,13 +163,13 @@ export class FaultDesk<R extends Running> {
       this.#backups.set(machine, disk.image('durable'))
       // The first one only makes the backup that a later one puts back.
       if (backup === undefined) return NOTHING
-      if (!this.#hasSpare(machine)) return undefined
+      if (!this.#mayReplace(machine)) return undefined
       machine.crash('process')
       disk.restore(backup)
       return () => machine.start()
     }
     if (fault.kind === 'damaged-disk') {
-      if (!this.#hasSpare(machine)) return undefined
+      if (!this.#mayReplace(machine)) return undefined
       machine.crash('power')
       disk.damage('StoreCorrupt')
       return () => {
@@ -178,23 +180,26 @@ export class FaultDesk<R extends Running> {
     }
     const { machines } = this.#world
     const other = machines[numberOf(fault, 'of') % machines.length] as Machine<R>
-    if (other === machine || !this.#hasSpare(machine)) return undefined
+    if (other === machine || !this.#mayReplace(machine)) return undefined
     machine.crash('process')
     disk.restore(this.#world.disk(other).image('durable'))
     return () => machine.start()
   }
 
   /**
-   * Whether another node has on its disk all that the log no longer keeps: of the disks that have it,
-   * the last is not promised to be dispensable.
+   * Whether this disk may be replaced. Of what the log no longer keeps, any one disk at a time is
+   * promised to be dispensable, until its node has again what the log had then.
    */
-  #hasSpare(machine: Machine<R>): boolean {
-    const { log, machines } = this.#world
-    if (log === undefined || log.first === 1) return true
-    return machines.some((other) => {
-      const record = other === machine ? undefined : this.#world.disk(other).durableAt(STATE_KEY)
-      return record !== undefined && recordPosition(record) >= log.first - 1
-    })
+  #mayReplace(machine: Machine<R>): boolean {
+    const { log } = this.#world
+    if (log === undefined) return true
+    for (const [other, position] of this.#replaced) {
+      const record = this.#world.disk(other).durableAt(STATE_KEY)
+      const isBack = record !== undefined && recordPosition(record) >= position
+      if (log.first > 1 && !isBack && other !== machine) return false
+    }
+    this.#replaced.set(machine, log.last)
+    return true
   }
 
   #beginClock(fault: Fault): () => void {

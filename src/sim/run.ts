@@ -1,5 +1,4 @@
 /** Runs one plan of a workload from founding to verdict. */
-import type { LogTail } from '../shard/log-trimmer.ts'
 import type { WindowSize } from '../shard/window.ts'
 import { drawFrom } from './draw.ts'
 import { Kernel, type KernelOptions } from './kernel.ts'
@@ -129,9 +128,10 @@ export function runWorkload(
 ): Promise<RunResult> {
   const { tables, retention } = workload
   const window = drawFrom(plan.seed, 'window').pick(WINDOWS)
-  const tail = drawFrom(plan.seed, 'tail').pick(TAILS)
+  const short = plan.setup === 'shared' ? drawFrom(plan.seed, 'history').pick(HISTORIES) : {}
+  const history = retention === undefined ? short : { ...short, retention }
   const limitMs = WORKLOAD_MS_MAX
-  return runDriver(plan, { tables, retention, kernel, window, tail, limitMs }, async (sim) => {
+  return runDriver(plan, { tables, kernel, window, ...history, limitMs }, async (sim) => {
     const run = workload.begin(sim)
     await run.setUp?.()
     const skip = new Set(plan.skip)
@@ -154,8 +154,18 @@ export function runWorkload(
 /** As it is, and so small that the log is trimmed, and reads grow too old, within a run. */
 const WINDOWS: readonly (WindowSize | undefined)[] = [undefined, { entries: 24, writes: 10_000 }]
 
-/** As it is, and so short that nodes that were away find entries gone. */
-const TAILS: readonly (LogTail | undefined)[] = [undefined, { entries: 32 }]
+/** How much of the past is kept, in the log and by nodes. */
+type History = Pick<WorldOptions, 'tail' | 'window' | 'retention' | 'upkeepMs'>
+
+const TAIL = { entries: 32 }
+const HISTORIES: readonly History[] = [
+  // As it is.
+  {},
+  // Nodes that were away find entries gone from the log, and take them from others.
+  { tail: TAIL },
+  // Others have not kept them either: what is left is a snapshot.
+  { tail: TAIL, window: WINDOWS[1], retention: { keepMs: 1_000 }, upkeepMs: 700 },
+]
 
 /** Half of the operations come alone, half in crowds, at moments that all clients share. */
 const CROWD_SHARE = 0.5

@@ -130,6 +130,7 @@ export class SimLogPort implements SimLog {
       if (this.#link === undefined) return
       this.#engine.extent(this.#link, below, (extent) => {
         cancel()
+        this.told({ history: this.#status.history, last: extent.last })
         resolve(extent)
       })
     })

@@ -59,6 +59,8 @@ export interface WorldOptions {
   readonly window?: WindowSize | undefined
   /** What stays in a shared log. Default: so much that no run trims it. */
   readonly tail?: LogTail | undefined
+  /** Virtual milliseconds between rounds of upkeep. Default: as long as they are for everybody. */
+  readonly upkeepMs?: number | undefined
   /** Virtual milliseconds after which a run that has not ended stands still. Default: for ever. */
   readonly limitMs?: number | undefined
 }
@@ -250,6 +252,7 @@ export class World<Api = unknown> {
     })
     this.#watch(incarnation, node)
     if (shared !== undefined) this.agreement.watch(machine.name, node)
+    this.#keepUp(node)
     const { window: size } = this.#options
     if (size !== undefined && !isMemory && !this.#hasStarted) {
       await node.proposer.command({ type: 'window', size })
@@ -282,6 +285,15 @@ export class World<Api = unknown> {
     const log = this.log?.connect(owner, env, machine.name)
     await log?.ready
     return log
+  }
+
+  #keepUp(node: Node): void {
+    const { upkeepMs } = this.#options
+    if (upkeepMs === undefined || node.loop.halted !== undefined) return
+    const again = (): void => this.#keepUp(node)
+    // What it fails for, its own rounds judge.
+    const round = (): void => void node.janitor.run().then(again, again)
+    node.env.timers.after(upkeepMs, round, 'background')
   }
 
   /** A node that halts ends: a supervisor starts it again. */

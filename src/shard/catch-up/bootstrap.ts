@@ -87,6 +87,8 @@ async function fill(
   asker: string,
 ): Promise<void> {
   const state = await receiveSnapshot({ bus, asker, offer, store: empty, onProgress })
+  // The log has gone on meanwhile, and nobody followed it here.
+  await log.room?.extent()
   await assertOwnLog(env, empty, log)
   const batch = new StoreBatch()
   putBeginning(batch, state.windowFloor + 1)
@@ -102,9 +104,10 @@ function nobody(
   cause: unknown,
 ): HoldfastError {
   const flushedBy = [...(state?.flushedBy.keys() ?? [])]
+  const why = cause instanceof Error ? `: ${cause.message}` : ''
   return new HoldfastError(
     'LogTrimmed',
-    `entries ${position} to ${first - 1} are no longer in the log, and no node that answers helps`,
+    `entries ${position} to ${first - 1} are no longer in the log, and no node that answers helps${why}`,
     { cause, details: { position, first, flushedBy } },
   )
 }

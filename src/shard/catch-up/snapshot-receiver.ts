@@ -2,13 +2,13 @@
 import type { Bus } from '../../bus/bus.ts'
 import { copyBytes, hex, type Bytes } from '../../core/bytes.ts'
 import { HoldfastError, isHoldfastError } from '../../core/errors.ts'
+import { decodeEntry } from '../../log/entry-codec.ts'
 import { readEntry } from '../../log/entry-store.ts'
 import { StoreBatch, type Store } from '../../store/store.ts'
 import { readState } from '../backup/table-digests.ts'
 import { liveTables } from '../check.ts'
-import { ROW_SPACE, statsKey } from '../layout.ts'
+import { changeKey, ROW_SPACE, statsKey } from '../layout.ts'
 import type { LogState } from '../log-state.ts'
-import { restoreWindow } from '../restore-window.ts'
 import { rowCheck, rowIsIntact, rowShard } from '../row-codec.ts'
 import { addRow, decodeStat, emptyStat, type ShardStat } from '../shard-stats.ts'
 import { askForPiece, type Offer } from './peers.ts'
@@ -76,8 +76,14 @@ async function pieceOf({ bus, asker, offer }: ReceiveOptions, number: number): P
 
 function assertWhole(store: Store, state: LogState, offer: Offer, sums: RowSums): void {
   if (hex(state.identity) !== offer.identity) throw notWhole('it is of another log')
-  if (readEntry(store, state.position) === undefined && state.position > state.windowFloor) {
-    throw notWhole(`entry ${state.position}, which it ends with, is missing`)
+  for (let position = state.windowFloor + 1; position <= state.position; position++) {
+    const frame = readEntry(store, position)
+    if (frame === undefined) throw notWhole(`entry ${position} is missing`)
+    const entry = decodeEntry(frame, state.identity)
+    const decides = entry?.kind === 'batch' && entry.transactions.length + entry.commands.length > 0
+    if (decides && store.get(changeKey(position)) === undefined) {
+      throw notWhole(`what was decided at ${position} is missing`)
+    }
   }
   for (const table of liveTables(state).keys()) {
     for (let shard = 0; shard < state.shards; shard++) {
@@ -87,8 +93,6 @@ function assertWhole(store: Store, state: LogState, offer: Offer, sums: RowSums)
       if (!sums.agree(table, shard, said)) throw notWhole(`rows of table ${table} are missing`)
     }
   }
-  // Throws when an entry is missing that later ones are judged by.
-  restoreWindow(store, state)
 }
 
 /** What the rows that came add up to. */
