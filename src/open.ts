@@ -213,7 +213,7 @@ function openData(dir: string): Store {
 }
 
 /** Of a segment of a node's journal: keys that are written again and again go into the tree once. */
-const CLUSTER_SEGMENT_BYTES = 16 * 1024 * 1024
+const CLUSTER_SEGMENT_BYTES = 64 * 1024 * 1024
 
 /** The store of a cluster's node: the log has all that is in it, so that flushing need not be waited for. */
 function openCopy(dir: string): Store {

@@ -20,6 +20,8 @@ export const LIMITS = {
   entryBytes: 512 * KiB,
   /** Bytes at which the proposer seals an entry although more is waiting. */
   entryTargetBytes: 40 * KiB,
+  /** The same on a log that nodes share. */
+  sharedEntryTargetBytes: 128 * KiB,
   /** Bytes of writes that wait to be sealed; beyond it they are refused as `Overloaded`. */
   stagedBytes: 256 * KiB * KiB,
   /** Transactions in one entry. */

@@ -24,7 +24,8 @@ import type { Parcel } from './parcel.ts'
 export interface Reader {
   readonly settle: (position: Position) => void
   readonly fail: (cause: HoldfastError) => void
-  /** By the monotonic clock. */
+  /** By the monotonic clock: when it came, and when it gives up. */
+  readonly sinceMs: number
   readonly deadlineMs: number
 }
 
@@ -41,6 +42,8 @@ interface Sent {
 
 /** Barrier entries on their way: who comes meanwhile shares the next one. */
 const SENT_MAX = 2
+/** Readers who come within this many milliseconds have one deadline, unless they name their own. */
+const TOGETHER_MS = 20
 const NOBODY: readonly Reader[] = []
 /** Readers have deadlines of their own. */
 const NO_CALLERS: readonly Waiting[] = []
@@ -55,6 +58,10 @@ export class Barriers {
   /** All who are not settled. */
   readonly #readers = new Set<Reader>()
   readonly #sent = new Map<string, Sent>()
+  /** Those who named no deadline and no signal are one reader until an entry takes them along. */
+  #together: { readonly sinceMs: number; readonly position: Promise<Position> } | undefined
+  /** When the latest of the readers came who were settled. */
+  #freshMs = Number.NEGATIVE_INFINITY
 
   constructor(env: Env, loop: ApplyLoop, carrier: Carrier, gate: AckGate) {
     this.#env = env
@@ -68,11 +75,26 @@ export class Barriers {
     return this.#waiting.length > 0 && this.#sent.size < SENT_MAX
   }
 
+  /** What is applied here is as new as it was anywhere at this time of the monotonic clock. */
+  get freshMs(): number {
+    return this.#freshMs
+  }
+
   /** Resolves with a position that this node has reached, and that no write acked by now is above. */
-  join(options: BarrierOptions): Promise<Position> {
+  join(options: BarrierOptions, nowMs: number): Promise<Position> {
+    if (options.deadlineMs !== undefined || options.signal !== undefined) {
+      return this.#join(options, nowMs)
+    }
+    if (this.#together === undefined || nowMs - this.#together.sinceMs > TOGETHER_MS) {
+      this.#together = { sinceMs: nowMs, position: this.#join(options, nowMs) }
+    }
+    return this.#together.position
+  }
+
+  #join(options: BarrierOptions, sinceMs: number): Promise<Position> {
     return new Promise((resolve, reject) => {
       const { signal } = options
-      const deadlineMs = this.#env.clock.monotonicMs() + (options.deadlineMs ?? LIMITS.deadlineMs)
+      const deadlineMs = sinceMs + (options.deadlineMs ?? LIMITS.deadlineMs)
       const abort = (): void => {
         if (!this.#readers.has(reader)) return
         this.#fail(
@@ -82,6 +104,7 @@ export class Barriers {
       }
       let leave = (): void => undefined
       const reader: Reader = {
+        sinceMs,
         deadlineMs,
         settle: (position) => {
           leave()
@@ -101,6 +124,7 @@ export class Barriers {
 
   /** Those who wait: the entry that is handed over for the first time in this step takes them along. */
   board(): readonly Reader[] {
+    this.#together = undefined
     if (this.#waiting.length === 0) return NOBODY
     const readers = this.#waiting
     this.#waiting = []
@@ -111,7 +135,11 @@ export class Barriers {
   settle(readers: readonly Reader[], position: Position): void {
     if (readers.length === 0) return
     this.#gate.pass(NO_CALLERS, () => {
-      for (const reader of readers) if (this.#readers.delete(reader)) reader.settle(position)
+      for (const reader of readers) {
+        if (!this.#readers.delete(reader)) continue
+        this.#freshMs = Math.max(this.#freshMs, reader.sinceMs)
+        reader.settle(position)
+      }
     })
   }
 

@@ -86,8 +86,6 @@ export class Node {
   url: string | undefined
   /** To be stored before anybody hears of it. */
   readonly #mintedId: Bytes | undefined
-  /** When the latest barrier that was reached began. */
-  #freshMs = Number.NEGATIVE_INFINITY
   #closed = false
 
   constructor(options: NodeOptions) {
@@ -212,16 +210,12 @@ export class Node {
    */
   barrier(options?: CallOptions): Promise<Position> {
     if (!this.shared) return Promise.resolve(this.loop.visible())
-    const startedMs = this.env.clock.monotonicMs()
-    return this.proposer.barrier(options).then((position) => {
-      this.#freshMs = Math.max(this.#freshMs, startedMs)
-      return position
-    })
+    return this.proposer.barrier(options)
   }
 
   /** How old what is read here may be at the most: the time since the last barrier that was reached began. */
   stalenessMs(): number {
-    return this.shared ? this.env.clock.monotonicMs() - this.#freshMs : 0
+    return this.shared ? this.env.clock.monotonicMs() - this.proposer.freshMs : 0
   }
 
   /** Lets other due work have a turn. */

@@ -74,7 +74,7 @@ export class Proposer implements ApplyListener {
   readonly #barriers: Barriers
   /** Acks wait behind it while histories are in doubt (S7). */
   readonly #gate = new AckGate()
-  readonly #staging = new Staging()
+  readonly #staging: Staging
   /** From now on all that is sent has the identity of the log as it is. */
   #hasOpened = false
   #number = 0
@@ -103,12 +103,21 @@ export class Proposer implements ApplyListener {
   constructor(env: Env, log: Log, loop: ApplyLoop, node: NodeName) {
     this.#env = env
     this.#log = log
+    // With many callers a shared log, and every node that reads it, has less to do for fewer entries.
+    const { entryTargetBytes, sharedEntryTargetBytes } = LIMITS
+    const isShared = log.durability === 'self'
+    this.#staging = new Staging(isShared ? sharedEntryTargetBytes : entryTargetBytes)
     this.#loop = loop
     this.#nowMs = env.clock.monotonicMs()
     this.#carrier = new Carrier(env, log, loop, (cause) => this.#logClosed(cause))
     this.#tenure = new Tenure(env, loop, this.#carrier, node)
     this.#barriers = new Barriers(env, loop, this.#carrier, this.#gate)
     loop.listen(this)
+  }
+
+  /** As `Barriers.freshMs`. */
+  get freshMs(): number {
+    return this.#barriers.freshMs
   }
 
   get session(): Position {
@@ -155,9 +164,10 @@ export class Proposer implements ApplyListener {
    * with `LogUnavailable`, `DeadlineExceeded`, `Cancelled`, or as every call does.
    */
   barrier(options: CallOptions = NO_OPTIONS): Promise<Position> {
-    const refusal = this.#stopped ?? this.#closing ?? this.#silence(this.#env.clock.monotonicMs())
+    const nowMs = this.#env.clock.monotonicMs()
+    const refusal = this.#stopped ?? this.#closing ?? this.#silence(nowMs)
     if (refusal !== undefined) return Promise.reject(refusal)
-    const joined = this.#barriers.join(options)
+    const joined = this.#barriers.join(options, nowMs)
     this.#schedule()
     return joined
   }

@@ -4,8 +4,14 @@ import { LIMITS } from '../core/limits.ts'
 import type { Waiting } from './callers.ts'
 
 export class Staging {
+  readonly #targetBytes: number
   #callers: Waiting[] = []
   #bytes = 0
+
+  /** `targetBytes`: of an entry that waits for nobody else. */
+  constructor(targetBytes: number) {
+    this.#targetBytes = targetBytes
+  }
 
   get isEmpty(): boolean {
     return this.#callers.length === 0
@@ -13,7 +19,7 @@ export class Staging {
 
   /** Whether there is enough for an entry that waits for nobody else. */
   get isFull(): boolean {
-    return this.#bytes >= LIMITS.entryTargetBytes
+    return this.#bytes >= this.#targetBytes
   }
 
   /** Those who wait, some of whom may have their answer already. */
@@ -54,7 +60,7 @@ export class Staging {
       }
       const alone = waiting.command !== undefined
       if (taken.length > 0) {
-        if (alone || bytes + waiting.bytes > LIMITS.entryTargetBytes) break
+        if (alone || bytes + waiting.bytes > this.#targetBytes) break
         if (taken.length >= LIMITS.entryTransactions) break
       }
       taken.push(waiting)
