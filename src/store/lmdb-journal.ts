@@ -302,7 +302,7 @@ export function hasJournal(dir: string): boolean {
 
 /** Removes every segment, whoever needs it. */
 export function removeJournal(dir: string): void {
-  removeSegments(dir, segmentsIn(dir))
+  for (const segment of segmentsIn(dir)) rmSync(segmentPath(dir, segment), { force: true })
 }
 
 /** Numbers of the segments in a folder, rising. */
