@@ -9,11 +9,14 @@ import { LastingSession, reachFolder } from './lasting-session.ts'
 import { withNames } from './known-names.ts'
 import type { DatabaseOptions } from '../table/start-database.ts'
 import type { Session } from './session.ts'
+import type { Target } from './settings/resolve.ts'
 import type { Shell } from './shell.ts'
 
 export interface SessionOptions {
   /** Makes the folder when it is missing; without it that is `FolderNotFound`. */
   readonly create?: boolean | undefined
+  /** What it is with. Default: what the command works on. */
+  readonly target?: Target | undefined
   /** Opens it as a node of a cluster. */
   readonly cluster?: ClusterOptions | undefined
   /** Told of work on tables, where this process does it. */
@@ -39,7 +42,8 @@ export async function openOwn(
  * A session with what the command works on: a folder, whoever has it open, or a URL.
  */
 async function openSession(shell: Shell, options: SessionOptions = {}): Promise<Session> {
-  const { target, signal } = shell
+  const { signal } = shell
+  const target = options.target ?? shell.target
   if (target.kind === 'folder') {
     const { dir } = target
     const session = new LastingSession(() =>

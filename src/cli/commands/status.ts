@@ -1,12 +1,17 @@
 /** `holdfast status`: nodes, log, what is survived now, what is wrong and what to do. */
+import { resolve } from 'node:path'
 import { delay } from '../../core/env.ts'
 import { isHoldfastError } from '../../core/errors.ts'
-import { systemEnv } from '../../open.ts'
+import { folderHolder, systemEnv } from '../../open.ts'
 import type { CallTypes } from '../../server/operations.ts'
+import { callLab } from '../../verify/lab-client.ts'
 import { EXIT, Interrupted } from '../exit-codes.ts'
+import { CLUSTER_DIR } from '../lab-folder.ts'
 import { withSession } from '../open-session.ts'
 import { printable } from '../printable.ts'
 import { count, size } from '../progress.ts'
+import type { Target } from '../settings/resolve.ts'
+import type { Session } from '../session.ts'
 import type { Shell } from '../shell.ts'
 import { tableLines } from '../text-table.ts'
 
@@ -24,10 +29,30 @@ const REDRAW = '\u001b[H\u001b[J'
 
 export async function statusCommand(shell: Shell, { watch }: StatusOptions): Promise<number> {
   if (watch === true) return watchStatus(shell)
-  const status = await withSession(shell, (session) => session.call('status', {}))
+  const target = await labNode(shell)
+  const status = await withSession(shell, (session) => session.call('status', {}), { target })
   if (shell.json) await shell.outJson(status)
   else for (const line of statusLines(shell, status)) await shell.out(line)
   return EXIT.ok
+}
+
+/**
+ * Where nothing is named and nobody has the default folder open: a node of the cluster that
+ * `npm run cluster` runs here, if one does.
+ */
+async function labNode(shell: Shell): Promise<Target | undefined> {
+  const { target, settings } = shell.settings
+  const isNamed = settings.every(({ origin }) => origin !== 'default')
+  if (shell.session !== undefined || isNamed || target.kind !== 'folder') return undefined
+  if ((await folderHolder(target.dir)) !== undefined) return undefined
+  try {
+    const { nodes } = await callLab(resolve(CLUSTER_DIR), { action: 'show' }, shell.signal)
+    const url = nodes.find(({ state }) => state === 'running')?.url
+    return url === undefined ? undefined : { kind: 'url', url }
+  } catch (error) {
+    if (isHoldfastError(error, 'Unreachable')) return undefined
+    throw error
+  }
 }
 
 /** A node that is gone meanwhile is no end of it: it may be the one that is looked at. */
@@ -39,12 +64,14 @@ async function watchStatus(shell: Shell): Promise<number> {
   }
   for (;;) {
     try {
-      await withSession(shell, async (session) => {
+      const target = await labNode(shell)
+      const look = async (session: Session): Promise<never> => {
         for (;;) {
           await show(await session.call('status', {}))
           await pause(shell)
         }
-      })
+      }
+      await withSession(shell, look, { target })
     } catch (error) {
       if (shell.signal.aborted) throw new Interrupted()
       if (!hasShown || !isHoldfastError(error)) throw error

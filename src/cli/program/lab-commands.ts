@@ -1,11 +1,9 @@
 /** Commands that do to a cluster of `npm run cluster` what happens to clusters. */
 import { Option } from 'commander'
 import type { LabCall } from '../../verify/lab.ts'
+import { CLUSTER_DIR } from '../lab-folder.ts'
 import type { Direction } from '../../verify/network.ts'
 import { list, whole, type GlobalOptions, type Parts } from './parts.ts'
-
-/** Where `npm run cluster` has its cluster. */
-const CLUSTER_DIR = './cluster'
 
 /** On one process alone. */
 const ONE = {

@@ -1,0 +1,2 @@
+/** Where `npm run cluster` has its cluster. */
+export const CLUSTER_DIR = './cluster'
