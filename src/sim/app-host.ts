@@ -27,7 +27,15 @@ export type SimulatedOpen = (
 ) => Promise<unknown>
 
 /** What works on folders: there are none here. */
-const OF_FOLDERS = ['backup', 'listBackups', 'restore', 'restoreTable', 'verifyBackup']
+const OF_FOLDERS = [
+  'adopt',
+  'backup',
+  'listBackups',
+  'refound',
+  'restore',
+  'restoreTable',
+  'verifyBackup',
+]
 
 /** All that `holdfast` exports, with an `open` of the simulated machine. */
 function simulatedHoldfast(open: SimulatedOpen): Readonly<Record<string, unknown>> {

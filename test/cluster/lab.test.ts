@@ -13,7 +13,9 @@ import { natsServerMissing } from '../child/nats-servers.ts'
 import { holdfast } from '../cli/run-holdfast.ts'
 
 const missing = natsServerMissing('npm run cluster')
-const dir = mkdtempSync(join(tmpdir(), 'holdfast-lab-'))
+const place = mkdtempSync(join(tmpdir(), 'holdfast-lab-'))
+/** As `npm run cluster` names it. */
+const dir = join(place, 'cluster')
 const root = join(import.meta.dirname, '../..')
 const noDeathSignal = spawnSync('setpriv', ['--version']).status !== 0
 if (noDeathSignal) {
@@ -21,7 +23,7 @@ if (noDeathSignal) {
 }
 const never = new AbortController().signal
 
-afterAll(() => rmSync(dir, { recursive: true, force: true, maxRetries: 3 }))
+afterAll(() => rmSync(place, { recursive: true, force: true, maxRetries: 3 }))
 
 /** A run of scripts/cluster.mjs in `dir`, once its load runs. */
 class Run implements AsyncDisposable {
@@ -92,6 +94,12 @@ describe.skipIf(missing !== undefined)('the lab', { timeout: 120_000 }, () => {
     expect(killed.stdout).toMatch(/^killed node-2\n.*what it acked stays.*lab restart node-2/s)
     expect(isThere(node)).toBe(false)
     await run.works()
+    // Nothing is named: it finds the cluster that runs here.
+    const status = await holdfast(['status', '--json'], { cwd: place })
+    expect(JSON.parse(status.stdout)).toMatchObject({
+      kind: 'cluster',
+      log: { servers: [{ isCurrent: true }, { isCurrent: true }, { isCurrent: true }] },
+    })
     const parted = await holdfast([
       ...[
         'lab',

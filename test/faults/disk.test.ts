@@ -8,6 +8,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, type TestContex
 import { crc32 } from '../../src/core/hash.ts'
 import { isHoldfastError, open, strong } from '../../src/index.ts'
 import { STATE_KEY } from '../../src/shard/apply-loop.ts'
+import { STORE_FORMAT } from '../../src/shard/log-state.ts'
 import { systemEnv } from '../../src/core/system-env.ts'
 import { openLmdbStore } from '../../src/store/lmdb-store.ts'
 import { StoreBatch } from '../../src/store/store.ts'
@@ -291,7 +292,7 @@ describe('a data file', { timeout: 60_000 }, () => {
     const dir = damaged(() => undefined)
     const store = openLmdbStore({ env: systemEnv, dir })
     const record = Buffer.from(store.get(STATE_KEY) ?? [])
-    record[4] = (record[4] ?? 0) + 1
+    record[4] = STORE_FORMAT + 1
     record.writeUInt32LE(crc32(record, 4), 0)
     const batch = new StoreBatch()
     batch.put(STATE_KEY, record)
@@ -301,7 +302,8 @@ describe('a data file', { timeout: 60_000 }, () => {
     for (let again = 0; again < 2; again++) {
       await expect(open({ dir, tables })).rejects.toMatchObject({
         code: 'NewerFormat',
-        message: expect.stringMatching(/format 2, written by a newer Holdfast/) as string,
+        details: { format: STORE_FORMAT + 1 },
+        message: expect.stringContaining('written by a newer Holdfast') as string,
       })
     }
     expect(readFileSync(join(dir, 'data.mdb')).equals(before)).toBe(true)

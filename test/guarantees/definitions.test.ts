@@ -4,7 +4,6 @@ import { z } from 'zod'
 import { open, strong, unique, unvalidated, type SchemaProgress } from '../../src/index.ts'
 import { crc32 } from '../../src/core/hash.ts'
 import { STATE_KEY } from '../../src/shard/apply-loop.ts'
-import { STORE_FORMAT } from '../../src/shard/log-state.ts'
 import { systemEnv } from '../../src/core/system-env.ts'
 import { openLmdbStore } from '../../src/store/lmdb-store.ts'
 import { StoreBatch } from '../../src/store/store.ts'
@@ -473,22 +472,25 @@ describe('a folder', () => {
     const first = await openFolder(dir, { t: old })
     await first.t.put({ id: 'a', name: 'x' })
     await first.close()
-    const formatted = async (format: number): Promise<void> => {
+    /** Returns the one that it had. */
+    const formatted = async (format: number): Promise<number> => {
       const store = openLmdbStore({ env: systemEnv, dir })
       const record = Uint8Array.from(store.get(STATE_KEY) ?? [])
+      const before = record[4] as number
       record[4] = format
       new DataView(record.buffer).setUint32(0, crc32(record, 4), true)
       const batch = new StoreBatch()
       batch.put(STATE_KEY, record)
       await store.write(batch)
       await store.close()
+      return before
     }
-    await formatted(99)
+    const own = await formatted(99)
     await expect(openFolder(dir, { t: old })).rejects.toMatchObject({
       code: 'NewerFormat',
       details: { format: 99 },
     })
-    await formatted(STORE_FORMAT)
+    await formatted(own)
     expect(await (await openFolder(dir, { t: old })).t.count()).toBe(1)
   })
 
