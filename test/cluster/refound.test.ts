@@ -258,9 +258,14 @@ describe.skipIf(missing !== undefined)('S15: a folder', { timeout: 60_000 }, () 
       code: 'TokenMismatch',
     })
     expect((await db.check()).problems).toEqual([])
-    await expect(opens(join(root, 'empty'), 'adopted')).rejects.toMatchObject({
-      code: 'LogTrimmed',
-    })
+    // What was before the log comes from the node that has it.
+    const other = await opens(join(root, 'empty'), 'adopted')
+    expect((await other.rows.query().toArray()).length).toBe(21)
+    const thrice = await other.rows.insert({ id: 'once', n: 1 }, { idempotencyKey: 'key' })
+    expect(thrice.position).toBe(once.position)
+    expect(await other.rows.get('r19', { level: 'session', after: token })).toMatchObject({ n: 19 })
+    expect((await other.check()).problems).toEqual([])
+    await shut(other)
     await shut(db)
     await expect(opens(dir)).rejects.toMatchObject({ code: 'LogMismatch' })
     expect((await opens(dir, 'adopted')).identity).toBe(adopted.identity)
