@@ -6,6 +6,7 @@ export const heartbeat = (node: string, more: Partial<Heartbeat> = {}): Heartbea
   incarnation: `${node}#1`,
   name: node,
   version: '1.0.0',
+  log: 'ab',
   startedMs: 0,
   leaves: false,
   url: undefined,

@@ -24,6 +24,7 @@ it('comes back as it was, and is small', () => {
 it.each([
   { format: 2 },
   { node: 7 },
+  { log: undefined },
   { last: -1 },
   { last: '1' },
   { leaves: 'no' },

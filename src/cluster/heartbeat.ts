@@ -25,6 +25,8 @@ export interface Heartbeat {
   /** For people. */
   readonly name: string
   readonly version: string
+  /** The identity of the log that it reads, in hex; empty before that was read. */
+  readonly log: string
   /** By the node's wall clock. */
   readonly startedMs: number
   /** It is the last one: the node closes. */
@@ -63,7 +65,7 @@ export function decodeHeartbeat(bytes: Bytes): Heartbeat | undefined {
   return isHeartbeat(value) ? value : undefined
 }
 
-const TEXTS = ['node', 'incarnation', 'name', 'version', 'durability'] as const
+const TEXTS = ['node', 'incarnation', 'name', 'version', 'log', 'durability'] as const
 const NUMBERS = ['startedMs', 'last', 'logSilentMs'] as const
 
 function isHeartbeat(value: unknown): value is Heartbeat {

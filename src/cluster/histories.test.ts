@@ -168,6 +168,33 @@ describe('a node of another history', () => {
     expect((cluster.peers[1] as Peer).histories.withholds).toBe(false)
   })
 
+  it('does not halt who is still catching up with the majority', () => {
+    const cluster = new Cluster(100, 100_000, 100_000, 100)
+    const [a, b, c, d] = cluster.peers as [Peer, Peer, Peer, Peer]
+    a.from = 90
+    a.halted = HALTED
+    // They do not remember where it stopped.
+    b.oldest = c.oldest = 95_000
+    cluster.rounds(30)
+    expect([d.halted, d.histories.withholds]).toEqual([undefined, true])
+    d.flushed = d.oldest = 100_000
+    cluster.rounds(2)
+    expect([cluster.halted, d.histories.withholds]).toEqual(['a', false])
+  })
+
+  it('does not halt who stood still before it heard the others', () => {
+    const cluster = new Cluster(100, 100, 100)
+    const [a, b] = cluster.peers as [Peer, Peer]
+    a.from = 90
+    cluster.round((from, to) => `${from}${to}` === 'ab')
+    b.judge((cluster.nowMs += 60_000), ['a', 'c'])
+    expect(b.halted).toBeUndefined()
+    cluster.rounds(1)
+    expect(b.histories.withholds).toBe(false)
+    cluster.rounds(12)
+    expect(cluster.halted).toBe('a')
+  })
+
   it.each(Array.from({ length: 20 }, (_, i) => i + 1))(
     'never lets the majority halt while all are heard now and then, seed %i',
     (seed) => {

@@ -4,7 +4,7 @@
  * majority goes on, who is not halts.
  *
  *   a peer's mark differs ──▶ disputed ─┬─ more than half have what this node has ──▶ goes on
- *                                       └─ else ──▶ halts
+ *                                       └─ else, after 5 s ──▶ halts
  *
  * A chain folds all that was before. So who has what this node has at one position had it at every
  * earlier one, and who has something else has it at every later one: nodes that speak of different
@@ -32,6 +32,8 @@ export interface Divergence {
 export const FIXED_EVERY = 1_024
 /** Milliseconds after which who is not in the majority halts: until then others may speak for it. */
 const JUDGE_MS = 5_000
+/** Milliseconds without a judgement after which this node itself stood still. */
+const PAUSED_MS = 1_500
 /** Marks kept of each peer that this node has not reached. */
 const AHEAD_MAX = 64
 
@@ -54,6 +56,7 @@ interface Peer {
 export class Histories {
   readonly #own: OwnHistory
   readonly #peers = new Map<string, Peer>()
+  #judgedMs = Number.POSITIVE_INFINITY
 
   constructor(own: OwnHistory) {
     this.#own = own
@@ -63,7 +66,7 @@ export class Histories {
   heard(heartbeat: Heartbeat): void {
     const { node, incarnation, halted, at, marks, leaves } = heartbeat
     if (leaves && halted === undefined) {
-      this.#peers.delete(node)
+      this.forget(node)
       return
     }
     let peer = this.#peers.get(node)
@@ -76,18 +79,26 @@ export class Histories {
     }
   }
 
+  /** Whatever this node said: it has no history to compare any more. */
+  forget(node: string): void {
+    this.#peers.delete(node)
+  }
+
   /**
    * Compares, and counts where nodes differ. `others`: the nodes whose word is waited for. Gives why
    * this node must halt, if it must.
    */
   judge(nowMs: number, others: readonly string[]): Divergence | undefined {
+    this.#excuse(nowMs)
     for (const peer of this.#peers.values()) this.#compare(peer, nowMs)
     for (const { differsFrom: position, differsSinceMs } of this.#disputed()) {
       const agree = this.#counted(({ agreesTo }) => agreesTo >= position)
       const differ = this.#counted(({ differsFrom }) => differsFrom <= position)
       const [mine, said] = [1 + agree.length, 1 + agree.length + differ.length]
       const silent = others.filter((node) => !this.#speaksOf(node, position))
-      const isOver = nowMs - differsSinceMs >= JUDGE_MS
+      // Who is ahead of this node speaks once it is reached.
+      const isOver =
+        nowMs - differsSinceMs >= JUDGE_MS && !silent.some((node) => this.#isAhead(node))
       const isMajority = 2 * mine > (isOver ? said : said + silent.length)
       if (isMajority) for (const peer of differ) peer.outvoted = true
       else if (isOver) return { position, agree: agree.map(nameOf), differ: differ.map(nameOf) }
@@ -112,6 +123,14 @@ export class Histories {
     return [...new Set(positions)].flatMap((position) => this.#own.at(position) ?? [])
   }
 
+  /** What the others said while this node stood still is heard from now on. */
+  #excuse(nowMs: number): void {
+    const awayMs = nowMs - this.#judgedMs
+    this.#judgedMs = nowMs
+    if (awayMs < PAUSED_MS) return
+    for (const peer of this.#peers.values()) peer.differsSinceMs += awayMs
+  }
+
   #compare(peer: Peer, nowMs: number): void {
     for (const [position, mark] of peer.ahead) {
       if (position > this.#own.flushed) continue
@@ -133,6 +152,10 @@ export class Histories {
 
   #counted(holds: (peer: Peer) => boolean): Peer[] {
     return [...this.#peers.values()].filter((peer) => !peer.outvoted && holds(peer))
+  }
+
+  #isAhead(node: string): boolean {
+    return (this.#peers.get(node)?.ahead.size ?? 0) > 0
   }
 
   #speaksOf(node: string, position: Position): boolean {

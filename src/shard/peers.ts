@@ -109,7 +109,9 @@ export class Peers implements ApplyListener {
   #heard(heartbeat: Heartbeat): void {
     // A copy of this node's folder elsewhere has no vote beside this one's.
     if (heartbeat.node === this.#parts.told.id) return
-    this.#histories.heard(heartbeat)
+    // What a node of another log has is no other history of this one.
+    if (heartbeat.log === this.#log) this.#histories.heard(heartbeat)
+    else this.#histories.forget(heartbeat.node)
     this.#review()
   }
 
@@ -117,7 +119,8 @@ export class Peers implements ApplyListener {
     const { env, loop, proposer, told } = this.#parts
     if (loop.halted !== undefined) return
     const others = this.members()
-      .filter(({ state, heartbeat }) => state !== 'dead' && heartbeat.node !== told.id)
+      .filter(({ state }) => state !== 'dead')
+      .filter(({ heartbeat }) => heartbeat.node !== told.id && heartbeat.log === this.#log)
       .map(({ heartbeat }) => heartbeat.node)
     const divergence = this.#histories.judge(env.clock.monotonicMs(), others)
     if (divergence !== undefined) {
@@ -128,6 +131,11 @@ export class Peers implements ApplyListener {
     if (withholds === this.#withholds) return
     this.#withholds = withholds
     proposer.withhold(withholds)
+  }
+
+  get #log(): string {
+    const { shards, identity } = this.#parts.loop.state
+    return shards === 0 ? '' : hex(identity)
   }
 
   #keep(position: Position): void {
@@ -157,6 +165,7 @@ export class Peers implements ApplyListener {
       ...constant,
       node: id,
       version: VERSION,
+      log: this.#log,
       leaves,
       ...moving,
       last: Math.max(log.last(), loop.flushed),

@@ -406,9 +406,9 @@ export class Proposer implements ApplyListener {
     this.#schedule()
   }
 
-  /** S9: what is staged was not sent, and without a number nothing was. */
+  /** S9: what is staged was not sent. */
   #wasSent(waiting: Waiting): boolean {
-    return !this.#staging.callers.includes(waiting) && this.#number > 0
+    return !this.#staging.callers.includes(waiting)
   }
 
   /** Has what is staged sealed at the end of this turn, if it may be. */

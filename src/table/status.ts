@@ -1,5 +1,4 @@
 /** How the database is: its nodes, its log, what it survives now, what is wrong and what to do. */
-import type { Heartbeat } from '../cluster/heartbeat.ts'
 import type { Member } from '../cluster/membership.ts'
 import { survivalOf, type Survival } from '../cluster/survival.ts'
 import { hex } from '../core/bytes.ts'
@@ -65,12 +64,15 @@ const NEARLY_FULL = 0.8
 /** Milliseconds that the log may owe an answer before it is told. */
 const SILENT_MS = 2_000
 
-/** Every node that was heard, this one first. */
+/** Every node of this log that was heard, this one first. */
 export function nodesOf(node: Node): NodeStatus[] {
   const { peers } = node
   if (peers === undefined) return [embedded(node)]
   const own: Member = { heartbeat: peers.own(), state: 'alive', suspicion: 0, silentMs: 0 }
-  const others = peers.members().filter(({ heartbeat }) => heartbeat.node !== node.id)
+  const { log } = own.heartbeat
+  const isOther = ({ heartbeat }: Member): boolean =>
+    heartbeat.node !== node.id && heartbeat.log === log
+  const others = peers.members().filter(isOther)
   const last = Math.max(...[own, ...others].map(({ heartbeat }) => heartbeat.last))
   return [own, ...others].map((member) => nodeOf(member, last, member === own))
 }
@@ -174,12 +176,20 @@ function ofCluster(node: Node, nodes: readonly NodeStatus[]): StatusProblem[] {
       next: 'wait some seconds: this node catches up, or the minority halts',
     })
   }
-  const isTwin = ({ node: id }: Heartbeat): boolean => id === node.id
-  if (node.peers?.members().some(({ heartbeat, state }) => isTwin(heartbeat) && state !== 'dead')) {
-    found.push({
-      what: 'another process runs as this node: its folder was copied',
-      next: 'stop one of them, and start it with an empty folder',
-    })
+  const own = node.peers?.own().log
+  for (const { heartbeat, state } of node.peers?.members() ?? []) {
+    if (state === 'dead') continue
+    if (heartbeat.node === node.id) {
+      found.push({
+        what: 'another process runs as this node: its folder was copied',
+        next: 'stop one of them, and start it with an empty folder',
+      })
+    } else if (heartbeat.log !== own && heartbeat.log !== '') {
+      found.push({
+        what: `node ${heartbeat.name} reads another log of this database, and does not count`,
+        next: 'start it again; refused, with an empty folder, its old one kept aside',
+      })
+    }
   }
   const versions = new Set(nodes.map(({ version }) => version))
   if (versions.size > 1) {
@@ -226,7 +236,8 @@ function ofServers({ servers, bytes, maxBytes, problem }: LogStatus): StatusProb
   }
   if (maxBytes > 0 && bytes > NEARLY_FULL * maxBytes) {
     const share = Math.round((100 * bytes) / maxBytes)
-    const next = 'give its stream more bytes (max_bytes) before it is full: then writes fail'
+    const next =
+      'let a second node run: what two have is let go; or give its stream more bytes (max_bytes)'
     found.push({ what: `the log is ${share} % full`, next })
   }
   return found

@@ -1,8 +1,13 @@
 // S7: nodes that were given different logs find it out by what they tell each other.
 import { describe, expect, test } from 'vitest'
+import { encodeHeartbeat } from '../../src/cluster/heartbeat.ts'
+import { heartbeat } from '../../src/cluster/heartbeat-samples.contract.ts'
+import { hex } from '../../src/core/bytes.ts'
 import { isHoldfastError } from '../../src/core/errors.ts'
+import { encodeControl } from '../../src/log/entry-codec.ts'
 import { IDEMPOTENCY_DEFINITION } from '../../src/shard/definitions.ts'
 import type { Node } from '../../src/shard/node.ts'
+import { statusOf } from '../../src/table/status.ts'
 import { only, put, Stage } from './scripted-log.ts'
 
 const codeOf = (cause: unknown): string => (isHoldfastError(cause) ? cause.code : String(cause))
@@ -124,6 +129,51 @@ describe('a node that halted', () => {
       for (const frame of whole) stage.log.inject(frame)
       await b.reached(before + whole.length)
       expect((await b.proposer.propose(only(put(b, 'k', 5)))).verdict).toBe('committed')
+    }))
+
+  test('has an aborted call that waits for it told as sent, also when its session ended since', () =>
+    Stage.run(async (stage) => {
+      const a = await stage.started('a')
+      const b = await stage.started('b')
+      const { session } = b.proposer
+      stage.log.lag('b')
+      const aborter = new AbortController()
+      const { signal } = aborter
+      const call = b.proposer.propose(only(put(b, 'k', 2)), { signal }).then(() => 'acked', codeOf)
+      await stage.sleep(10)
+      // As a copy of the node's folder does when it is opened elsewhere.
+      stage.log.inject(encodeControl(b.loop.state.identity, { kind: 'close', session }))
+      const last = stage.log.frames.length
+      await a.proposer.propose(only(put(a, 'k', 3)))
+      a.loop.halt(new Error('as scripted'))
+      await stage.sleep(600)
+      stage.log.frames.splice(last)
+      stage.log.catchUp('b')
+      await b.reached(last)
+      expect(b.peers?.withholds).toBe(true)
+      aborter.abort()
+      expect(await call).toBe('Aborted')
+    }))
+
+  test('of another log is waited for by nobody', () =>
+    Stage.run(async (stage) => {
+      const a = await stage.started('a')
+      const at = { position: 1_000, entries: '00', decisions: '00' }
+      const halted = { code: 'LogReset', message: 'as scripted' }
+      const tell = async (log: string): Promise<unknown> => {
+        a.bus?.publish('heartbeat', encodeHeartbeat(heartbeat('z', { log, halted, at })))
+        await stage.sleep(100)
+        return a.peers?.withholds
+      }
+      expect(await tell('ff')).toBe(false)
+      const { nodes, copies, problems } = statusOf(a, undefined, [])
+      expect([nodes.map(({ name, lag }) => [name, lag]), copies]).toEqual([[['a', 0]], 1])
+      expect(problems.map(({ what }) => what)).toEqual([
+        'node z reads another log of this database, and does not count',
+      ])
+      expect(await tell(hex(a.loop.state.identity))).toBe(true)
+      expect(await tell('ff')).toBe(false)
+      await a.proposer.propose(only(put(a, 'k', 1)))
     }))
 
   test('is told of by its heartbeats, with where it stopped', () =>
