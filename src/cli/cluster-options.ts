@@ -1,5 +1,5 @@
 /**
- * What `holdfast start` says of its cluster, as options of `open`. Secrets come from files or from the
+ * What a command line says of a cluster, as options of `open`. Secrets come from files or from the
  * environment: a command line is everybody's on the machine.
  */
 import { readFileSync } from 'node:fs'
@@ -34,7 +34,7 @@ export function clusterOptionsOf(
   flags: ClusterFlags,
   env: Environment,
 ): ClusterOptions | undefined {
-  const { cluster, database, node, monitor, natsInbox } = flags
+  const { cluster } = flags
   if (cluster === undefined) {
     const [alone] = Object.entries(flags).find(
       ([name, value]) => /^(database|node|monitor|nats)/.test(name) && value !== undefined,
@@ -43,6 +43,15 @@ export function clusterOptionsOf(
     const option = alone.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
     throw new UsageError(`--${option} goes with --cluster`)
   }
+  return clusterGiven({ ...flags, cluster }, env)
+}
+
+/** As `clusterOptionsOf`, of a command that is about a cluster. */
+export function clusterGiven(
+  flags: ClusterFlags & { readonly cluster: string },
+  env: Environment,
+): ClusterOptions {
+  const { cluster, database, node, monitor, natsInbox } = flags
   return {
     servers: cluster,
     name: database,

@@ -47,7 +47,7 @@ const NEXT: Partial<Record<ErrorCode, string>> = {
   StorageFailed: 'holdfast check',
   EngineUnauthenticated: 'holdfast start --help   (how the node tells NATS who it is)',
   LogMismatch: 'holdfast start --cluster URLS   (as the folder was started), or --dir with another',
-  LogReset: 'holdfast refound --cluster URLS --from FOLDER...   (with the nodes stopped)',
+  LogReset: 'holdfast refound --cluster URLS --node FOLDER...   (with the nodes stopped)',
   LogSealed: 'holdfast refound or holdfast adopt, again',
   LossNotAccepted: 'holdfast refound ... --accept-loss NODE',
   Closed: 'run it again: without that process the command opens the folder itself',

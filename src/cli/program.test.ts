@@ -9,6 +9,9 @@ import { buildProgram } from './program.ts'
 const program = buildProgram(() => Promise.resolve(), [])
 const commands = program.commands.flatMap((each) => [each, ...each.commands])
 
+const longOptions = ({ options }: Pick<typeof program, 'options'>): unknown[] =>
+  options.map(({ long }) => long)
+
 /** Errors of programs alone: no command line leads to them. */
 const NOT_AT_A_SHELL: readonly ErrorCode[] = [
   ...(['InvalidRequest', 'BodyTooLarge', 'TransactionTooLarge', 'TransactionClosed'] as const),
@@ -30,12 +33,14 @@ describe('the next command', () => {
 
   it('names commands and options that there are', () => {
     const names = program.commands.map((command) => command.name())
-    const options = new Set(
-      [program, ...commands].flatMap((each) => each.options.map(({ long }) => long)),
-    )
     for (const code of Object.keys(ERRORS) as ErrorCode[]) {
       const next = nextCommand(new HoldfastError(code, 'x')) ?? ''
-      for (const [, name] of next.matchAll(/holdfast ([a-z]+)/g)) expect(names).toContain(name)
+      const named = [...next.matchAll(/holdfast ([a-z]+)/g)].map(([, name]) => name)
+      expect(names).toEqual(expect.arrayContaining(named))
+      const isTheirs = (name: string): boolean => named.length === 0 || named.includes(name)
+      const theirs = program.commands.filter((each) => isTheirs(each.name()))
+      const all = [program, ...theirs, ...theirs.flatMap((each) => each.commands)]
+      const options = all.flatMap(longOptions)
       for (const [option] of next.matchAll(/--[a-z-]+/g)) {
         expect([...options, '--help']).toContain(option)
       }
@@ -58,6 +63,14 @@ describe('the tree', () => {
     expect(tables.map((each) => each.name())).toEqual(
       expect.arrayContaining(['get', 'query', 'scan', 'watch', 'put', 'update', 'drop', 'alter']),
     )
+  })
+
+  it('lets every command that goes to a cluster say who it is there', () => {
+    const going = commands.filter((each) => longOptions(each).includes('--cluster'))
+    expect(going.map((each) => each.name()).toSorted()).toEqual(['adopt', 'refound', 'start'])
+    for (const each of going) {
+      expect(longOptions(each)).toEqual(expect.arrayContaining(['--nats-creds', '--nats-ca']))
+    }
   })
 
   it('has every command on the page', () => {

@@ -93,13 +93,24 @@ export function forDatabase<T extends NatsOptions>(options: T, name: string): T 
 
 /** Throws `InvalidArgument`. */
 export function serversOf({ servers }: NatsOptions): string[] {
-  const list = (typeof servers === 'string' ? servers.split(',') : [...servers]).map((server) =>
-    server.trim(),
-  )
+  const given: unknown = typeof servers === 'string' ? servers.split(',') : servers
+  // The client would go to this machine's own port 4222.
+  if (!Array.isArray(given) || given.length === 0) throw invalid('`servers` names no NATS server')
+  const list = given.map((server) => String(server).trim())
   if (list.some((server) => server.includes('@'))) {
     throw invalid('an address in `servers` has a user in it: who this is goes by other options')
   }
+  const odd = list.find((server) => !isAddress(server))
+  if (odd !== undefined) throw invalid(`'${odd}' in \`servers\` is no address of a NATS server`)
   return list
+}
+
+const isAddress = (server: string): boolean =>
+  URL.canParse(urlOf(server)) && new URL(urlOf(server)).hostname !== ''
+
+/** An address, with the scheme that may be left out. */
+export function urlOf(server: string): string {
+  return server.includes('://') ? server : `nats://${server}`
 }
 
 /** How this node says who it is, in words for messages. */

@@ -2,7 +2,7 @@
 import { createConnection } from 'node:net'
 import { errors } from '@nats-io/transport-node'
 import { HoldfastError } from './errors.ts'
-import { identityOf, serversOf, type NatsOptions } from './nats-options.ts'
+import { identityOf, serversOf, urlOf, type NatsOptions } from './nats-options.ts'
 
 /** What the servers do not let this node do. */
 export interface Violation {
@@ -88,7 +88,7 @@ async function asksForCertificate(options: NatsOptions): Promise<boolean> {
 
 /** The first line that a server sends; undefined when it sends none in time. */
 function infoOf(server: string): Promise<Record<string, unknown> | undefined> {
-  const { hostname, port } = new URL(server.includes('://') ? server : `nats://${server}`)
+  const { hostname, port } = new URL(urlOf(server))
   return new Promise((resolve) => {
     let text = ''
     const socket = createConnection(port === '' ? PORT_DEFAULT : Number(port), hostname)

@@ -1,24 +1,25 @@
 /** `holdfast refound`: founds the log of a cluster anew from the folders of its stopped nodes. */
 import { resolve } from 'node:path'
 import { refound } from '../../index.ts'
+import { clusterGiven, type ClusterFlags } from '../cluster-options.ts'
 import { EXIT } from '../exit-codes.ts'
 import { count } from '../progress.ts'
 import type { Shell } from '../shell.ts'
 import { printTable } from '../text-table.ts'
 
-export interface RefoundCommandOptions {
+export interface RefoundCommandOptions extends Omit<ClusterFlags, 'node'> {
   readonly cluster: string
-  readonly database?: string | undefined
   readonly node: readonly string[]
   readonly acceptLoss?: readonly string[] | undefined
 }
 
 export async function refoundCommand(
   shell: Shell,
-  { cluster, database: name, node, acceptLoss }: RefoundCommandOptions,
+  { node, acceptLoss, ...flags }: RefoundCommandOptions,
 ): Promise<number> {
   const folders = node.map((dir) => resolve(dir))
-  const refounded = await refound({ cluster: { servers: cluster, name }, folders, acceptLoss })
+  const cluster = clusterGiven(flags, process.env)
+  const refounded = await refound({ cluster, folders, acceptLoss })
   const { database, position, nodes } = refounded
   if (shell.json) {
     await shell.outJson(refounded)

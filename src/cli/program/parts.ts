@@ -44,6 +44,21 @@ export interface Parts {
   readonly build: BuildProgram
 }
 
+/** Who a node is to the NATS servers of `--cluster`, and whom it trusts there. */
+export function natsOptions(command: Command): Command {
+  return command
+    .option('--nats-user <name>', 'who this is to them; the password is in HOLDFAST_NATS_PASSWORD')
+    .option('--nats-password-file <file>', 'or in a file')
+    .option('--nats-token-file <file>', 'or a token, in a file or HOLDFAST_NATS_TOKEN')
+    .option('--nats-nkey-file <file>', 'or the seed of an NKey, in a file or HOLDFAST_NATS_NKEY')
+    .option('--nats-creds <file>', 'or a credentials file: JWT and seed')
+    .option('--nats-tls', 'TLS or nothing')
+    .option('--nats-ca <file>', 'TLS with servers that this certificate vouches for (PEM)')
+    .option('--nats-cert <file>', "and this node's own certificate (PEM)")
+    .option('--nats-key <file>', 'and its private key')
+    .option('--nats-inbox <prefix>', 'subjects that answers come back on')
+}
+
 /** A whole number, from 0. */
 export function whole(text: string): number {
   if (!/^\d{1,15}$/.test(text)) throw new InvalidArgumentError('It is a whole number.')

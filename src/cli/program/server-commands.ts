@@ -1,7 +1,7 @@
 /** Commands that go on for long: the server, and the programs beside it. */
-import { Option, type Command } from 'commander'
+import { Option } from 'commander'
 import type { StartOptions } from '../commands/start.ts'
-import { whole, type Parts } from './parts.ts'
+import { natsOptions, whole, type Parts } from './parts.ts'
 
 export function serverCommands(parts: Parts): void {
   const { program, run } = parts
@@ -56,21 +56,6 @@ export function serverCommands(parts: Parts): void {
       return verifyCommand(shell, argumentsOf(parts, 'verify'))
     }),
   )
-}
-
-/** Who a node is to the NATS servers, and whom it trusts there. */
-function natsOptions(start: Command): Command {
-  return start
-    .option('--nats-user <name>', 'who this is to them; the password is in HOLDFAST_NATS_PASSWORD')
-    .option('--nats-password-file <file>', 'or in a file')
-    .option('--nats-token-file <file>', 'or a token, in a file or HOLDFAST_NATS_TOKEN')
-    .option('--nats-nkey-file <file>', 'or the seed of an NKey, in a file or HOLDFAST_NATS_NKEY')
-    .option('--nats-creds <file>', 'or a credentials file: JWT and seed')
-    .option('--nats-tls', 'TLS or nothing')
-    .option('--nats-ca <file>', 'TLS with servers that this certificate vouches for (PEM)')
-    .option('--nats-cert <file>', "and this node's own certificate (PEM)")
-    .option('--nats-key <file>', 'and its private key')
-    .option('--nats-inbox <prefix>', 'subjects that answers come back on')
 }
 
 /** A command that reads its options itself. */
