@@ -23,6 +23,8 @@ const CALLERS = 4
 const KEYS = 1_000
 /** Milliseconds that a caller waits after a failure. */
 const AGAIN_MS = 100
+/** Milliseconds for a process to start, or to catch up. */
+const MENDED_MS = 5_000
 
 const { values } = parseArgs({
   options: {
@@ -45,22 +47,40 @@ function onEnd(name, how, said) {
   if (how !== 'SIGKILL') say(said)
 }
 
+/** From then on what the lab mended last works again. */
+let mendedMs = Number.POSITIVE_INFINITY
+
+/** @param {string} call */
+function onLab(call) {
+  say(`lab: ${call}`)
+  if (/^(restart|resume|heal)/.test(call)) mendedMs = performance.now() + MENDED_MS
+}
+
 /** What the load was told since the last line. */
 const counters = { puts: 0, gets: 0, failed: 0, latencies: /** @type {number[]} */ ([]) }
 
 /**
- * One caller: a put at one node, and a linearizable get at another. Where a node fails it, it goes
- * to the next one.
+ * One caller: a put at one node, and a linearizable get at another. When a node fails it, it goes
+ * to others, as chance has it, until something was mended: else all of them would meet at the same
+ * ones in the end.
  * @param {Remote[]} nodes @param {number} from
  */
 async function caller(nodes, from) {
-  let at = from
-  const node = () => /** @type {(typeof nodes)[number]} */ (nodes[at++ % nodes.length])
-  let writer = node()
-  let reader = node()
+  const node = (/** @type {number} */ at) => /** @type {Remote} */ (nodes[at % nodes.length])
+  let [writer, reader] = [node(from), node(from + 1)]
+  let cameMs = 0
+  const leave = (/** @type {Remote} */ failed) => {
+    const at = nodes.indexOf(failed)
+    const others = [node(at + 1), node(at + 2)]
+    if (Math.random() < 0.5) others.reverse()
+    ;[writer, reader] = /** @type {[Remote, Remote]} */ (others)
+  }
   for (let n = 0; !isEnding; n++) {
     const id = `key-${(from * 7_919 + n) % KEYS}`
     const startMs = performance.now()
+    if (startMs >= mendedMs && cameMs < mendedMs) {
+      ;[writer, reader, cameMs] = [node(from), node(from + 1), startMs]
+    }
     let isWritten = false
     try {
       await writer.table('load').put({ id, n })
@@ -72,8 +92,7 @@ async function caller(nodes, from) {
     } catch {
       if (isEnding) return
       counters.failed++
-      if (isWritten) reader = node()
-      else writer = node()
+      leave(isWritten ? reader : writer)
       await new Promise((again) => setTimeout(again, AGAIN_MS))
     }
   }
@@ -131,7 +150,7 @@ try {
   say(`nats-server ${version} (${from}); data in ${dir}`)
   cluster = await startProcessCluster({ dir, natsServer: path, servers: COUNT, nodes: 0, onEnd })
   say(`log on ${cluster.servers.map(({ url }) => url).join(', ')}`)
-  lab.serve(cluster, (call) => say(`lab: ${call}`))
+  lab.serve(cluster, onLab)
   const nodes = await Promise.race([startNodes(cluster), stopped])
   if (nodes !== undefined) {
     await startLoad(nodes)

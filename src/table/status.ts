@@ -225,7 +225,7 @@ function ofServers({ servers, bytes, maxBytes, problem }: LogStatus): StatusProb
   if (problem !== undefined) {
     found.push({
       what: `the servers of the log do not answer: ${problem}`,
-      next: 'start NATS servers until most of those that keep it run',
+      next: 'start NATS servers until most of those that keep it run, or mend the way to them',
     })
   } else {
     for (const { name, isCurrent } of servers) {
