@@ -92,12 +92,13 @@ class Carrying {
     // Until it is known that the name is free the folder is as good as ever.
     await assertFree(this.#cluster, goesOn)
     await this.#write((batch) => putSeal(batch, this.#seal))
-    const log = await openClusterLog(this.#cluster, { goesOn }).catch(async (cause: unknown) => {
+    const refused = async (cause: unknown): Promise<never> => {
       if (isNew && isHoldfastError(cause, 'LogMismatch')) await this.#write(removeSeal)
       throw cause
-    })
+    }
+    const log = await openClusterLog(this.#cluster, { goesOn }).catch(refused)
     try {
-      const begun = await beginLog(systemEnv, log, this.#state, next)
+      const begun = await beginLog(systemEnv, log, this.#state, next).catch(refused)
       if (isBegunBy(begun, next)) return { database, identity: hex(next), position }
       // Ours can only come behind the first, where it counts for nobody.
       await this.#write(removeSeal)

@@ -31,6 +31,7 @@ import {
   completeReplacement,
   finishReplacement,
   finishRestore,
+  isUnfinishedReplacement,
   isUnfinishedRestore,
   makeScratch,
   removeScratch,
@@ -243,7 +244,8 @@ export async function openServed<const T extends TableDefinitions = Record<never
     return start(options, openMemoryStore(systemEnv), undefined)
   }
   const dir = resolve(folderOf(options.dir ?? './data'))
-  const claim = await claimNow(dir, options.mustExist !== true || isUnfinishedRestore(dir))
+  const isThere = isUnfinishedReplacement(dir) || isUnfinishedRestore(dir)
+  const claim = await claimNow(dir, options.mustExist !== true || isThere)
   try {
     completeReplacement(dir)
     if (isUnfinishedRestore(dir)) throw restoreUnfinished(dir)
@@ -337,10 +339,12 @@ export async function withFolder<T>(
   use: (store: Store, dir: string) => Promise<T>,
 ): Promise<T> {
   const dir = resolve(folderOf(path))
-  assertDatabase(dir)
-  const claim = await claimNow(dir, false)
+  const isReplaced = isUnfinishedReplacement(dir)
+  if (!isReplaced) assertDatabase(dir)
+  const claim = await claimNow(dir, isReplaced)
   claim.serve((connection) => connection.destroy())
   try {
+    completeReplacement(dir)
     const store = openData(dir)
     try {
       return await use(store, dir)

@@ -25,7 +25,8 @@ export function entryKey(position: Position, chunk: number): Bytes {
 
 /** Adds the entry to `batch`; `frame` must not change until the batch settles. */
 export function putEntry(batch: StoreBatch, position: Position, frame: Bytes): void {
-  const chunks = Math.ceil(frame.length / CHUNK_BYTES)
+  // A stray message may be empty: it has its place as any other.
+  const chunks = Math.max(1, Math.ceil(frame.length / CHUNK_BYTES))
   const keys = Buffer.allocUnsafe(KEY_BYTES * chunks)
   for (let chunk = 0; chunk < chunks; chunk++) {
     const at = KEY_BYTES * chunk

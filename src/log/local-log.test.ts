@@ -75,3 +75,11 @@ it('trims whole ranges of entries, a bounded number of chunks at a time', async 
   expect(readEntry(store, 8)).toEqual(new Uint8Array(5_000).fill(8))
   expect(readEntry(store, 7)).toBeUndefined()
 })
+
+it('keeps an entry that is empty', async () => {
+  const store = openMemoryStore(systemEnv)
+  const batch = new StoreBatch()
+  putEntry(batch, 1, new Uint8Array())
+  await store.write(batch)
+  expect(readEntry(store, 1)).toEqual(new Uint8Array())
+})

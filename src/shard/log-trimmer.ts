@@ -106,6 +106,8 @@ export class LogTrimmer {
     this.#isDue = true
     let extent = await room.extent()
     if (this.#stopped || loop.halted !== undefined) return
+    // It lost entries, or an old answer says so: what is left of it must stay, and its places free.
+    if (extent.last < this.#seen) return
     const { released, position } = loop.state
     if (released > extent.first) {
       // What the log lets go is on this disk at least, whatever became of those that said so.
@@ -135,7 +137,7 @@ export class LogTrimmer {
   async #tell(below: Position): Promise<void> {
     const { log, loop, store, id } = this.#node
     const { copies } = this.#tail
-    const { released, flushedBy, identity } = loop.state
+    const { released, flushedBy, identity, position } = loop.state
     const { flushed } = loop
     const known = flushedBy.get(id) ?? 0
     const isMissing = known < below && flushed > Math.max(known, released)
@@ -144,6 +146,7 @@ export class LogTrimmer {
     const node = fromHex(id)
     await store.flush()
     const frame = encodeControl(identity, { kind: 'release', node, flushed, below, copies })
-    await log.append(frame, `${hex(identity)}.release.${id}.${flushed}.${below}`, 'upkeep')
+    // A word that was forgotten is said again: the log's servers must not take it for the first one.
+    await log.append(frame, `${hex(identity)}.release.${id}.${flushed}.${position}`, 'upkeep')
   }
 }

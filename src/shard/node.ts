@@ -108,7 +108,7 @@ export class Node {
     this.peers = this.bus && this.#peersOver(this.bus, options.name)
     this.janitor = new Janitor(this, options.retention ?? {})
     this.#trimmer = new LogTrimmer(this, options.tail ?? {})
-    this.#snapshots = new SnapshotServer(env, store)
+    this.#snapshots = new SnapshotServer(env, store, () => !this.#isInDoubt())
   }
 
   #withPeers(log: Log): Log {
@@ -141,7 +141,7 @@ export class Node {
     }
     this.peers?.start()
     if (this.bus !== undefined) {
-      servePeers(this.bus, this.#keeper())
+      servePeers(this.bus, this.incarnation, this.#keeper())
       this.#snapshots.serve(this.bus, this.incarnation)
     }
     this.loop.follow(this.log)
@@ -153,13 +153,22 @@ export class Node {
     this.#trimmer.start()
   }
 
+  /** Whether this node may have another history than the others (S7). */
+  #isInDoubt(): boolean {
+    const { halted } = this.loop
+    if (halted?.code === 'HistoryDiverged' || halted?.code === 'EntryCorrupt') return true
+    return halted === undefined && this.peers?.withholds === true
+  }
+
   /** What other nodes can have from here. */
   #keeper(): Keeper {
     const { loop, store, incarnation } = this
     return {
       offer: () => {
-        const { oldest, flushed } = loop
-        return { incarnation, identity: hex(loop.state.identity), oldest, flushed }
+        if (this.#isInDoubt()) return undefined
+        const { oldest, flushed, state } = loop
+        const past = state.past.map(({ identity, end }) => ({ identity: hex(identity), end }))
+        return { incarnation, identity: hex(state.identity), oldest, flushed, past }
       },
       frameAt: (position) => readEntry(store, position),
       chainAt: (position) => loop.state.recent.at(position)?.entryChain,

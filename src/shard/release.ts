@@ -5,7 +5,7 @@
  *
  * Pure.
  */
-import { hex } from '../core/bytes.ts'
+import { equalBytes, hex, type Bytes } from '../core/bytes.ts'
 import type { Release } from '../log/entry.ts'
 import type { Position } from '../log/log.ts'
 import type { LogState } from './log-state.ts'
@@ -20,6 +20,17 @@ export function release(state: LogState, position: Position, word: Release): voi
   const bound = flushedByAll(flushedBy, word.copies)
   if (bound > 0) state.released = Math.max(state.released, Math.min(word.below, bound + 1))
   for (const [known, upTo] of flushedBy) if (upTo < state.released) flushedBy.delete(known)
+}
+
+/**
+ * A node starts. What it said before is of no use: its folder may be an older copy. One that nobody
+ * knows may have the place of one whose disk was lost, and whose word must not count beside its own:
+ * then all say it again.
+ */
+export function forgetWords({ flushedBy, sessions }: LogState, node: Bytes): void {
+  const isKnown = [...sessions.values()].some((session) => equalBytes(session.node, node))
+  if (isKnown) flushedBy.delete(hex(node))
+  else flushedBy.clear()
 }
 
 /** What `copies` nodes at least have flushed, by their own words; 0 when there are not so many. */

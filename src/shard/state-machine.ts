@@ -14,7 +14,7 @@ import { HIDDEN_TABLES } from './definitions.ts'
 import type { Genesis } from './genesis.ts'
 import { goesOn, goOn, stand } from './lineage.ts'
 import type { LogState } from './log-state.ts'
-import { release } from './release.ts'
+import { forgetWords, release } from './release.ts'
 import { enter, judge, VERDICTS, type Verdict } from './resolver.ts'
 import { admit, applied, close, newSession, type Admission } from './session.ts'
 import type { Window } from './window.ts'
@@ -148,6 +148,7 @@ function open(state: LogState, window: Window, position: Position, value: Openin
     // The same entry once more: it opened what it opened.
     if (equalBytes(known.nonce, nonce)) return { kind: 'opened', session: known.id, nonce }
   }
+  forgetWords(state, node)
   state.sessions.set(position, newSession(position, copyBytes(node), copyBytes(nonce)))
   state.timeMs = Math.max(state.timeMs, value.timeMs)
   // Nobody is left who read before this: the one node that writes here started anew.

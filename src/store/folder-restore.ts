@@ -21,7 +21,7 @@ const WHOLE = '.replacing'
 
 /** Throws `AlreadyExists` for a folder with a database: nothing is ever restored over one. */
 export function assertNoDatabase(dir: string): void {
-  if (!existsSync(dataFile(dir)) && !hasJournal(dir)) return
+  if (!existsSync(dataFile(dir)) && !hasJournal(dir) && !isUnfinishedReplacement(dir)) return
   throw new HoldfastError('AlreadyExists', `there is a database in ${dir}: it is left as it is`, {
     details: { dir, next: 'restore into an empty folder' },
   })
@@ -36,6 +36,11 @@ export function assertDatabase(dir: string): void {
 
 export function isUnfinishedRestore(dir: string): boolean {
   return existsSync(join(dir, ASIDE)) && !existsSync(dataFile(dir))
+}
+
+/** Whether data that is whole waits for the place of what is there, which may be gone already. */
+export function isUnfinishedReplacement(dir: string): boolean {
+  return existsSync(dataFile(join(dir, WHOLE)))
 }
 
 export function restoreUnfinished(dir: string): HoldfastError {
@@ -69,8 +74,10 @@ export function clearRestore(dir: string): void {
 
 /** Puts what was filled, and closed, in the place of the data in `dir`, which nobody has open. */
 export function finishReplacement(dir: string): void {
-  syncFile(dataFile(join(dir, ASIDE)))
-  renameSync(join(dir, ASIDE), join(dir, WHOLE))
+  const aside = join(dir, ASIDE)
+  syncFile(dataFile(aside))
+  syncFolder(aside)
+  renameSync(aside, join(dir, WHOLE))
   syncFolder(dir)
   completeReplacement(dir)
 }
@@ -79,7 +86,7 @@ export function finishReplacement(dir: string): void {
 export function completeReplacement(dir: string): void {
   const whole = join(dir, WHOLE)
   if (!existsSync(whole)) return
-  if (existsSync(dataFile(whole))) {
+  if (isUnfinishedReplacement(dir)) {
     // The journal belongs to the data that goes.
     removeJournal(dir)
     removeFiles(dataFile(dir))

@@ -134,6 +134,16 @@ async function cutLog(name: string, last: number): Promise<void> {
   }
 }
 
+/** Has a stream let go what lies below, as a trim does. */
+async function purge(stream: string, below: number): Promise<void> {
+  const connection = await connect({ servers: urls() })
+  try {
+    await (await jetstreamManager(connection)).streams.purge(stream, { seq: below })
+  } finally {
+    await connection.close()
+  }
+}
+
 /** Kills all servers, and deletes what they keep. */
 async function loseLogs(): Promise<void> {
   const { servers } = processes
@@ -223,6 +233,24 @@ describe.skipIf(missing !== undefined)('S7: a log that went back', { timeout: 60
   })
 })
 
+describe.skipIf(missing !== undefined)('S7: a log that is sound', { timeout: 60_000 }, () => {
+  it('is not given up for an older copy of a folder, also when it no longer has its last entry', async () => {
+    const cluster = clusterOf('sound')
+    const dir = join(root, 'sound')
+    await (await opens(dir, 'sound')).rows.put({ id: 'early', n: 1 })
+    await shut(opened[0] as Db)
+    const older = copyOf(dir)
+    const db = await opens(dir, 'sound')
+    const { position } = await db.rows.put({ id: 'late', n: 1 })
+    await shut(db)
+    await purge(streamName('sound'), position)
+    await expect(refound({ cluster, folders: [older] })).rejects.toMatchObject({
+      code: 'InvalidArgument',
+    })
+    expect(await (await opens(dir, 'sound')).rows.get('late')).toEqual({ id: 'late', n: 1 })
+  })
+})
+
 describe.skipIf(missing !== undefined)('S15: a folder', { timeout: 60_000 }, () => {
   it('goes on as a cluster: rows, idempotency keys and tokens are what they were', async () => {
     const dir = join(root, 'adopted')
@@ -231,7 +259,7 @@ describe.skipIf(missing !== undefined)('S15: a folder', { timeout: 60_000 }, () 
     const once = await embedded.rows.insert({ id: 'once', n: 1 }, { idempotencyKey: 'key' })
     const { token } = embedded
     await shut(embedded)
-    const copy = copyOf(dir)
+    const [copy, spare] = [copyOf(dir), copyOf(dir)]
 
     const adopted = await adopt({ dir, cluster: clusterOf('adopted') })
     await expect(opens(dir)).rejects.toMatchObject({ code: 'LogSealed' })
@@ -252,7 +280,7 @@ describe.skipIf(missing !== undefined)('S15: a folder', { timeout: 60_000 }, () 
     expect((await db.rows.query().toArray()).length).toBe(21)
     const again = await db.rows.insert({ id: 'once', n: 1 }, { idempotencyKey: 'key' })
     expect(again.position).toBe(once.position)
-    const { token: later } = await db.rows.put({ id: 'r0', n: 100 })
+    const { token: later, position: end } = await db.rows.put({ id: 'r0', n: 100 })
     // The copy went on by itself, and has none of this.
     await expect(still.rows.get('r0', { level: 'session', after: later })).rejects.toMatchObject({
       code: 'TokenMismatch',
@@ -269,6 +297,12 @@ describe.skipIf(missing !== undefined)('S15: a folder', { timeout: 60_000 }, () 
     await shut(db)
     await expect(opens(dir)).rejects.toMatchObject({ code: 'LogMismatch' })
     expect((await opens(dir, 'adopted')).identity).toBe(adopted.identity)
+
+    // The log has let go how it began.
+    await purge(streamName('adopted'), end)
+    const third = adopt({ dir: spare, cluster: clusterOf('adopted') })
+    await expect(third).rejects.toMatchObject({ code: 'LogMismatch' })
+    expect(await (await opens(spare)).rows.get('r0')).toEqual({ id: 'r0', n: 0 })
   })
 
   it.each(['sealed', 'log made', 'genesis read'])(

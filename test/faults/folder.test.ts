@@ -4,6 +4,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -12,6 +13,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { open, strong } from '../../src/index.ts'
+import { fillFolder, withFolder } from '../../src/open.ts'
+import { statePosition } from '../../src/shard/apply-loop.ts'
 import { Victim } from '../crash/victim.ts'
 
 const WORKER = join(import.meta.dirname, 'fault-worker.mjs')
@@ -209,5 +212,48 @@ describe('a folder', () => {
       other.tell({ do: 'open', dir: at })
       expect(await other.nextLine()).toMatch(/^refused FolderReadOnly/)
     }
+  })
+})
+
+describe('a folder whose data is being replaced', () => {
+  /** As a crash leaves it: what is whole waits beside, and of what was there the journal or all is gone. */
+  async function interrupted(isGone: boolean): Promise<string> {
+    const [dir, other] = [folder(), folder()]
+    for (const [at, text] of [
+      [dir, 'old'],
+      [other, 'new'],
+    ] as const) {
+      const db = await open({ dir: at, tables })
+      await db.rows.put({ id: 'a', text })
+      await db.close()
+    }
+    mkdirSync(join(dir, '.replacing'))
+    renameSync(join(other, 'data.mdb'), join(dir, '.replacing', 'data.mdb'))
+    if (isGone) rmSync(join(dir, 'data.mdb'))
+    return dir
+  }
+
+  test.each([false, true])(
+    'has the new one for whoever opens it, the old one gone: %s',
+    async (isGone) => {
+      const dir = await interrupted(isGone)
+      const db = await open({ dir, tables, mustExist: true })
+      expect(await db.rows.get('a')).toEqual({ id: 'a', text: 'new' })
+      await db.close()
+      const again = await interrupted(isGone)
+      const positions = await withFolder(again, (store) => Promise.resolve(statePosition(store)))
+      expect(positions).toBeGreaterThan(0)
+      expect(readdirSync(again)).not.toContain('.replacing')
+      const after = await open({ dir: again, tables })
+      expect(await after.rows.get('a')).toEqual({ id: 'a', text: 'new' })
+      await after.close()
+    },
+  )
+
+  test('counts as a database: nothing is restored over it', async () => {
+    const dir = await interrupted(true)
+    const fill = (): Promise<void> => Promise.resolve()
+    await expect(fillFolder(dir, fill)).rejects.toMatchObject({ code: 'AlreadyExists' })
+    expect(readdirSync(dir)).toContain('.replacing')
   })
 })

@@ -2,13 +2,21 @@
  * One log that several nodes share, in virtual time, whose every append is at the test's mercy: by
  * default it is given a place and acked, and a message id that is known gets its old place.
  */
+import type { Bus } from '../../src/bus/bus.ts'
 import { binaryString, copyBytes, hex, type Bytes } from '../../src/core/bytes.ts'
 import type { Env } from '../../src/core/env.ts'
 import { HoldfastError, type ErrorCode } from '../../src/core/errors.ts'
 import { encodeValue } from '../../src/core/value-codec.ts'
 import { decodeEntry } from '../../src/log/entry-codec.ts'
 import type { Entry, Op, Transaction } from '../../src/log/entry.ts'
-import type { Appended, Log, LogFollower, Position, Unfollow } from '../../src/log/log.ts'
+import {
+  logTrimmed,
+  type Appended,
+  type Log,
+  type LogFollower,
+  type Position,
+  type Unfollow,
+} from '../../src/log/log.ts'
 import { IDEMPOTENCY_DEFINITION } from '../../src/shard/definitions.ts'
 import { encodeDefinitions, encodeState } from '../../src/shard/log-state.ts'
 import { Node } from '../../src/shard/node.ts'
@@ -47,6 +55,8 @@ class ScriptedLog {
   readonly #cursors = new Set<Cursor>()
   /** Clients that are delivered nothing for now: their readers lag. */
   readonly #lagging = new Set<string>()
+  /** The oldest entry that is given out. */
+  #first: Position = 1
   /** What a client is given of an entry: a log that lies has more than one answer. */
   shows: (client: string, position: Position, frame: Bytes) => Bytes = (_, __, frame) => frame
   /** What becomes of an append. */
@@ -84,6 +94,11 @@ class ScriptedLog {
   catchUp(client: string): void {
     this.#lagging.delete(client)
     for (const cursor of this.#cursors) this.#schedule(cursor)
+  }
+
+  /** Nobody is given what lies below. */
+  trim(below: Position): void {
+    this.#first = below
   }
 
   /** Entries as they lie in the log, those of other systems left out. */
@@ -128,6 +143,11 @@ class ScriptedLog {
       cursor.scheduled = false
       const goes = (): boolean => this.#cursors.has(cursor) && !this.#lagging.has(cursor.client)
       while (goes() && cursor.next <= this.frames.length) {
+        if (cursor.next < this.#first) {
+          this.#cursors.delete(cursor)
+          cursor.follower.failed(logTrimmed(cursor.next, this.#first))
+          return
+        }
         const position = cursor.next++
         const frame = this.shows(cursor.client, position, this.frames[position - 1] as Bytes)
         cursor.follower.entry(position, copyBytes(frame))
@@ -166,6 +186,13 @@ export class Stage {
     this.#owners.set(node, owner)
     await this.kernel.as(owner, () => node.start(4))
     return node
+  }
+
+  /** A bus of its own, for who asks nodes from outside. */
+  async bus(name: string): Promise<Bus> {
+    const owner = this.kernel.owner(name)
+    this.network.attach(name, owner)
+    return this.#buses.connect(owner, this.env)
   }
 
   /** The node's process dies: all that is left of it is its store. */

@@ -14,7 +14,7 @@ import { putBeginning } from '../beginning.ts'
 import { assertOwnLog } from '../log-identity.ts'
 import type { LogState } from '../log-state.ts'
 import { putNodeId, readNodeId } from '../node-id.ts'
-import { findPeers, type Offer } from './peers.ts'
+import { findPeers, isOfHistory, type Offer } from './peers.ts'
 import { receiveSnapshot, type SnapshotProgress } from './snapshot-receiver.ts'
 
 /** How long a peer is looked for that helps. */
@@ -76,8 +76,7 @@ async function oldestIn({ room }: Log): Promise<Position> {
 }
 
 function isAhead(offer: Offer, state: LogState | undefined, first: Position): boolean {
-  const isSameLog = state === undefined || offer.identity === hex(state.identity)
-  return isSameLog && offer.flushed + 1 >= first
+  return isOfHistory(offer, state) && offer.flushed + 1 >= first
 }
 
 async function fill(

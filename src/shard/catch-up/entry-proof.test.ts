@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { Bytes } from '../../core/bytes.ts'
 import { digest } from '../../core/hash.ts'
 import { encodeBatch, encodeControl } from '../../log/entry-codec.ts'
+import { encodeGenesis } from '../genesis.ts'
 import { EntryProof } from './entry-proof.ts'
 
 const IDENTITY = new Uint8Array(16).fill(7)
@@ -10,8 +11,8 @@ const START = new Uint8Array(16).fill(1)
 const barrier = (tag: number): Bytes =>
   encodeControl(IDENTITY, { kind: 'barrier', nonce: new Uint8Array(16).fill(tag) })
 
-function carrying(position: number, entryChain: Bytes): Bytes {
-  const { frame } = encodeBatch(IDENTITY, {
+function carrying(position: number, entryChain: Bytes, identity = IDENTITY): Bytes {
+  const { frame } = encodeBatch(identity, {
     session: 1,
     number: 1,
     settledBelow: 1,
@@ -59,6 +60,22 @@ describe('entries that a peer kept', () => {
     const proof = new EntryProof(IDENTITY, 10, START)
     proof.add(a)
     expect(() => proof.prove(11, folded(b))).toThrow(corrupt)
+  })
+
+  it('are proved by those of the log that their history went on under, too', () => {
+    const NEXT = new Uint8Array(16).fill(8)
+    const at = folded(a, b)
+    const parent = { identity: IDENTITY, position: 12, entryChain: at, decisionChain: START }
+    const genesis = encodeGenesis(NEXT, { shards: 4, timeMs: 0, alone: false, parent })
+    const positions = (...before: Bytes[]): number[] => {
+      const proof = new EntryProof(IDENTITY, 10, START)
+      for (const frame of [...before, genesis, c]) proof.add(frame)
+      const chain = folded(...before, genesis)
+      return proof.add(carrying(13, chain, NEXT)).map(({ position }) => position)
+    }
+    expect(positions(a, b)).toEqual([11, 12, 13])
+    // A genesis from another place is none, and what names its identity proves nothing.
+    expect(positions(a, c)).toEqual([])
   })
 
   it('are refused when one is damaged', () => {

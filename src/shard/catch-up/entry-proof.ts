@@ -8,8 +8,9 @@
 import { equalBytes, type Bytes } from '../../core/bytes.ts'
 import { HoldfastError } from '../../core/errors.ts'
 import { digest } from '../../core/hash.ts'
-import { decodeEntry } from '../../log/entry-codec.ts'
+import { decodeEntry, decodeGenesis, frameIdentity } from '../../log/entry-codec.ts'
 import type { Position } from '../../log/log.ts'
+import { parentIn, type Genesis } from '../genesis.ts'
 
 export interface Proved {
   readonly position: Position
@@ -21,9 +22,11 @@ interface Folded extends Proved {
 }
 
 export class EntryProof {
-  readonly #identity: Bytes | undefined
+  #identity: Bytes | undefined
   #position: Position
   #chain: Bytes
+  /** The last place that is known to be right. */
+  #proved: Omit<Folded, 'frame'>
   readonly #waiting: Folded[] = []
 
   /** `identity`: of the log, undefined while its genesis was not read. `chain`: at `position`. */
@@ -31,6 +34,7 @@ export class EntryProof {
     this.#identity = identity
     this.#position = position
     this.#chain = chain
+    this.#proved = { position, chain }
   }
 
   /** The last position that was added. */
@@ -47,8 +51,24 @@ export class EntryProof {
     this.#position++
     this.#chain = digest(this.#chain, frame)
     this.#waiting.push({ position: this.#position, frame, chain: this.#chain })
-    if (entry?.kind !== 'batch') return []
-    return this.prove(entry.carried.position, entry.carried.entryChain)
+    if (entry?.kind === 'batch') {
+      return this.prove(entry.carried.position, entry.carried.entryChain)
+    }
+    if (entry === undefined) this.#goOn(frame)
+    return []
+  }
+
+  /** From here on entries carry the identity of the log that a genesis goes on under, if it is one. */
+  #goOn(frame: Bytes): void {
+    const genesis = decodeGenesis(frame)
+    const parent =
+      genesis?.kind === 'genesis' ? parentIn(genesis.value as unknown as Genesis) : undefined
+    if (parent === undefined || this.#identity === undefined) return
+    const isOurs = equalBytes(parent.identity, this.#identity)
+    const at = [this.#proved, ...this.#waiting].find((one) => one.position === parent.position)
+    if (isOurs && at !== undefined && equalBytes(at.chain, parent.entryChain)) {
+      this.#identity = frameIdentity(frame)
+    }
   }
 
   /** Somebody had this chain at that position. Throws `EntryCorrupt` when it is another here. */
@@ -59,6 +79,7 @@ export class EntryProof {
       const message = `up to position ${position}, a peer has other entries than the log had`
       throw new HoldfastError('EntryCorrupt', message, { details: { position } })
     }
+    this.#proved = this.#waiting[at] as Folded
     return this.#waiting.splice(0, at + 1)
   }
 }

@@ -9,7 +9,6 @@
  */
 import type { Bus } from '../../bus/bus.ts'
 import type { Bytes } from '../../core/bytes.ts'
-import { hex } from '../../core/bytes.ts'
 import { delay, type Env } from '../../core/env.ts'
 import { HoldfastError, isHoldfastError } from '../../core/errors.ts'
 import type {
@@ -23,7 +22,7 @@ import type {
 } from '../../log/log.ts'
 import type { ApplyLoop } from '../apply-loop.ts'
 import { EntryProof, type Proved } from './entry-proof.ts'
-import { askForEntries, findPeers, type Offer } from './peers.ts'
+import { askForEntries, findPeers, isOfHistory, type Offer } from './peers.ts'
 
 /** How long peers are looked for while none gives anything. */
 const PATIENCE_MS = 15_000
@@ -112,7 +111,9 @@ class Following {
       const nowMs = (): number => env.clock.monotonicMs()
       for (let untilMs = nowMs() + PATIENCE_MS; !this.#stopped;) {
         const before = loop.flushed
-        if (await this.#fromPeers(first)) return this.follow(loop.flushed + 1)
+        const isThere = await this.#fromPeers(first)
+        if (this.#stopped) return
+        if (isThere) return this.follow(loop.flushed + 1)
         if (loop.flushed > before) untilMs = nowMs() + PATIENCE_MS
         else if (nowMs() >= untilMs) throw this.#nobody(trimmed)
         await delay(env, RETRY_MS)
@@ -139,11 +140,10 @@ class Following {
     return false
   }
 
-  #isOfUse({ identity, oldest, flushed }: Offer): boolean {
+  #isOfUse(offer: Offer): boolean {
     const { state } = this.#parts.loop
     const next = state.position + 1
-    const isSameLog = state.shards === 0 || identity === hex(state.identity)
-    return isSameLog && oldest <= next && next <= flushed
+    return isOfHistory(offer, state) && offer.oldest <= next && next <= offer.flushed
   }
 
   /** Applies what the peer has, up to the log's first at least, or as far as it goes. */

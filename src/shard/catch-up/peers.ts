@@ -7,11 +7,13 @@
  *   snapshot.<peer> {number} ──▶ a piece of a snapshot (snapshot-source.ts)
  */
 import { MESSAGE_BYTES_MAX, type Bus, type BusSubscription } from '../../bus/bus.ts'
-import type { Bytes } from '../../core/bytes.ts'
+import { hex, type Bytes } from '../../core/bytes.ts'
 import { delay, type Env } from '../../core/env.ts'
 import { HoldfastError } from '../../core/errors.ts'
 import { decodeValue, encodeValue, type Value } from '../../core/value-codec.ts'
 import type { Position } from '../../log/log.ts'
+import { parentOf } from '../lineage.ts'
+import type { LogState } from '../log-state.ts'
 
 /** What a node says that it has. */
 export interface Offer {
@@ -22,6 +24,16 @@ export interface Offer {
   /** The oldest raw entry that it keeps, and the newest. */
   readonly oldest: Position
   readonly flushed: Position
+  /** The latest logs before that one, which this history went on from, and where they end. */
+  readonly past: readonly { readonly identity: string; readonly end: Position }[]
+}
+
+/** Whether all that led to this state is in the history of the offer; anything leads to none. */
+export function isOfHistory({ identity, past }: Offer, state: LogState | undefined): boolean {
+  if (state === undefined || state.shards === 0) return true
+  const own = hex(state.identity)
+  const { position } = parentOf(state)
+  return identity === own || past.some((log) => log.identity === own && position <= log.end)
 }
 
 /** Entries in order, from the one asked for on. */
@@ -86,19 +98,21 @@ export function askForPiece(
 }
 
 export interface Keeper {
-  readonly offer: () => Offer
+  /** Undefined while what is here may not be what the others have (S7): nobody is given any of it. */
+  readonly offer: () => Offer | undefined
   /** The frame at a position; undefined when it is not kept. */
   readonly frameAt: (position: Position) => Bytes | undefined
   readonly chainAt: (position: Position) => Bytes | undefined
 }
 
 /** Answers other nodes until the bus, or what this gives, is closed. */
-export function servePeers(bus: Bus, keeper: Keeper): BusSubscription[] {
+export function servePeers(bus: Bus, incarnation: string, keeper: Keeper): BusSubscription[] {
   const who = bus.subscribe(WHO, ({ bytes }) => {
     const { asker } = decodeValue(bytes) as { asker: string }
-    bus.publish(hereOf(asker), encodeValue({ ...keeper.offer() }))
+    const offer = keeper.offer()
+    if (offer !== undefined) bus.publish(hereOf(asker), encodeValue(offer as unknown as Value))
   })
-  const entries = bus.serve(entriesOf(keeper.offer().incarnation), ({ bytes }) => {
+  const entries = bus.serve(entriesOf(incarnation), ({ bytes }) => {
     const { from } = decodeValue(bytes) as { from: Position }
     return encodeValue(entriesFrom(keeper, from) as unknown as Value)
   })
@@ -106,7 +120,9 @@ export function servePeers(bus: Bus, keeper: Keeper): BusSubscription[] {
 }
 
 function entriesFrom(keeper: Keeper, from: Position): EntriesAnswer {
-  const { oldest, flushed } = keeper.offer()
+  const offer = keeper.offer()
+  if (offer === undefined) throw inDoubt()
+  const { oldest, flushed } = offer
   if (from < oldest || from > flushed) {
     throw new HoldfastError('LogTrimmed', `entry ${from} is not kept here`, {
       details: { position: from, first: oldest },
@@ -122,6 +138,11 @@ function entriesFrom(keeper: Keeper, from: Position): EntriesAnswer {
     frames.push(frame)
   }
   return { frames, chain: keeper.chainAt(from + frames.length - 1) ?? new Uint8Array() }
+}
+
+/** What is asked for what it has while it does not say so. */
+export function inDoubt(): HoldfastError {
+  return new HoldfastError('NotFound', 'this node may have another history than the others')
 }
 
 /** Before each frame, in the answer. */

@@ -12,7 +12,7 @@ import type { SnapshotSource, StoreSnapshot } from '../../store/store.ts'
 import { copyLog, copyRows } from '../backup/copy-rows.ts'
 import { Pace } from '../backup/progress.ts'
 import { readState } from '../backup/table-digests.ts'
-import { snapshotOf, type SnapshotRequest } from './peers.ts'
+import { inDoubt, snapshotOf, type SnapshotRequest } from './peers.ts'
 import { PieceQueue } from './snapshot-pieces.ts'
 
 /** Snapshots given at a time. */
@@ -32,11 +32,14 @@ interface Transfer {
 export class SnapshotServer {
   readonly #env: Env
   readonly #store: SnapshotSource
+  readonly #isGiving: () => boolean
   readonly #transfers = new Map<string, Transfer>()
 
-  constructor(env: Env, store: SnapshotSource) {
+  /** `isGiving`: whether what is here is what the others have, as far as is known. */
+  constructor(env: Env, store: SnapshotSource, isGiving: () => boolean) {
     this.#env = env
     this.#store = store
+    this.#isGiving = isGiving
   }
 
   serve(bus: Bus, incarnation: string): BusSubscription {
@@ -50,6 +53,10 @@ export class SnapshotServer {
   }
 
   #answer({ asker, number }: SnapshotRequest): Promise<Bytes> {
+    if (!this.#isGiving()) {
+      this.stop()
+      throw inDoubt()
+    }
     if (number === 0 && this.#transfers.get(asker)?.number !== 0) this.#begin(asker)
     const transfer = this.#transfers.get(asker)
     if (transfer === undefined || number < transfer.number || number > transfer.number + 1) {
