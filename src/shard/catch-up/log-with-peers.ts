@@ -87,6 +87,7 @@ class Following {
   }
 
   follow(from: Position): void {
+    if (this.#stopped) return
     this.#unfollow = this.#parts.log.follow(from, {
       entry: (position, frame) => this.#follower.entry(position, frame),
       failed: (cause) => {
@@ -111,9 +112,7 @@ class Following {
       const nowMs = (): number => env.clock.monotonicMs()
       for (let untilMs = nowMs() + PATIENCE_MS; !this.#stopped;) {
         const before = loop.flushed
-        const isThere = await this.#fromPeers(first)
-        if (this.#stopped) return
-        if (isThere) return this.follow(loop.flushed + 1)
+        if (await this.#fromPeers(first)) return this.follow(loop.flushed + 1)
         if (loop.flushed > before) untilMs = nowMs() + PATIENCE_MS
         else if (nowMs() >= untilMs) throw this.#nobody(trimmed)
         await delay(env, RETRY_MS)
