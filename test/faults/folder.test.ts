@@ -1,6 +1,7 @@
 // Who may open a folder, and what stands where a folder should: coded errors, and one holder.
 import {
   chmodSync,
+  cpSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -225,7 +226,14 @@ describe('a folder whose data is being replaced', () => {
     ] as const) {
       const db = await open({ dir: at, tables })
       await db.rows.put({ id: 'a', text })
+      const journal = readdirSync(at).filter((name) => name.startsWith('journal.'))
+      for (const name of journal) cpSync(join(at, name), join(at, `kept-${name}`))
       await db.close()
+    }
+    for (const name of readdirSync(dir).filter((each) => each.startsWith('kept-'))) {
+      // The process ended before its journal was in its data.
+      for (const number of ['000001', '000002', '000003'])
+        cpSync(join(dir, name), join(dir, `journal.${number}`))
     }
     mkdirSync(join(dir, '.replacing'))
     renameSync(join(other, 'data.mdb'), join(dir, '.replacing', 'data.mdb'))
