@@ -53,6 +53,8 @@ interface Parts {
   readonly store: Store
   /** This node's, in hex. */
   readonly id: string
+  /** Whether this node may have another history than the others: its copy is then none of theirs. */
+  readonly isInDoubt: () => boolean
 }
 
 export class LogTrimmer {
@@ -100,12 +102,12 @@ export class LogTrimmer {
   }
 
   async #round(room: LogRoom): Promise<void> {
-    const { loop, store } = this.#node
+    const { loop, store, isInDoubt } = this.#node
     if (loop.flushed === this.#seen && !this.#isDue) return
     this.#seen = loop.flushed
     this.#isDue = true
     let extent = await room.extent()
-    if (this.#stopped || loop.halted !== undefined) return
+    if (this.#stopped || loop.halted !== undefined || isInDoubt()) return
     // It lost entries, or an old answer says so: what is left of it must stay, and its places free.
     if (extent.last < this.#seen) return
     const { released, position } = loop.state

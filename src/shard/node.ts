@@ -107,7 +107,10 @@ export class Node {
     this.proposer = new Proposer(env, this.log, this.loop, { id, incarnation })
     this.peers = this.bus && this.#peersOver(this.bus, options.name)
     this.janitor = new Janitor(this, options.retention ?? {})
-    this.#trimmer = new LogTrimmer(this, options.tail ?? {})
+    const { log, loop } = this
+    const isInDoubt = (): boolean => this.#isInDoubt()
+    const trimmed = { env, log, loop, store, id: this.id, isInDoubt }
+    this.#trimmer = new LogTrimmer(trimmed, options.tail ?? {})
     this.#snapshots = new SnapshotServer(env, store, () => !this.#isInDoubt())
   }
 
